@@ -1,0 +1,168 @@
+"""The column registry: the one list of what a flow record holds.
+
+The Arrow schema, ClickHouse's DDL, the filter language and the reference page all follow from it.
+To add a column, add one entry here and fill it in the stage that owns it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+TEXT = pa.dictionary(pa.int32(), pa.string())
+ADDRESS = pa.binary(16)
+TIME = pa.timestamp("ns", "UTC")
+
+NO_ADDRESS = bytes(16)
+"""``::``, which stands for "there was none" in an address column."""
+
+
+class Stage(enum.IntEnum):
+    """The stages in the order in which a batch meets them; each adds columns and changes none."""
+
+    JOIN = 1
+    IDENTITY = 2
+
+
+class Rollup(enum.Enum):
+    """What becomes of a column in the minute and hour rollups."""
+
+    KEY = "key"
+    SUM = "sum"
+    DROPPED = "dropped"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of the flow record."""
+
+    name: str
+    arrow: pa.DataType
+    clickhouse: str
+    codec: str
+    stage: Stage
+    rollup: Rollup
+    about: str
+
+
+def _text(name: str, stage: Stage, about: str, rollup: Rollup = Rollup.KEY) -> Column:
+    return Column(
+        name=name, arrow=TEXT, clickhouse="LowCardinality(String)", codec="ZSTD(1)",
+        stage=stage, rollup=rollup, about=about,
+    )  # fmt: skip
+
+
+def _time(name: str, about: str) -> Column:
+    return Column(
+        name=name, arrow=TIME, clickhouse="DateTime64(9, 'UTC')", codec="Delta, ZSTD(1)",
+        stage=Stage.JOIN, rollup=Rollup.DROPPED, about=about,
+    )  # fmt: skip
+
+
+def _address(name: str, about: str) -> Column:
+    return Column(
+        name=name, arrow=ADDRESS, clickhouse="IPv6", codec="ZSTD(1)",
+        stage=Stage.JOIN, rollup=Rollup.DROPPED, about=about,
+    )  # fmt: skip
+
+
+def _number(name: str, bits: int, about: str, rollup: Rollup = Rollup.DROPPED) -> Column:
+    arrow = {8: pa.uint8(), 16: pa.uint16(), 64: pa.uint64()}[bits]
+    return Column(
+        name=name, arrow=arrow, clickhouse=f"UInt{bits}", codec="T64, ZSTD(1)" if bits > 8 else "ZSTD(1)",
+        stage=Stage.JOIN, rollup=rollup, about=about,
+    )  # fmt: skip
+
+
+def _identity(side: str, end: str) -> list[Column]:
+    """The identity columns of one end, ``src`` or ``dst``."""
+    stage = Stage.IDENTITY
+    return [
+        _text(f"{side}_kind", stage, f"what the {end}'s address stood for when the connection began"),
+        _text(f"{side}_namespace", stage, f"Kubernetes namespace of the {end}; empty if it has none"),
+        _text(f"{side}_workload_kind", stage, f"kind of the {end}'s owner: Deployment, Job, …"),
+        _text(f"{side}_workload", stage, f"name of the {end}'s owner, or of the node or network set"),
+        _text(f"{side}_pod", stage, f"name of the {end}'s pod", Rollup.DROPPED),
+        Column(
+            name=f"{side}_labels_id", arrow=pa.uint64(), clickhouse="UInt64", codec="ZSTD(1)", stage=stage,
+            rollup=Rollup.DROPPED, about=f"the {end}'s label set, in table `label_sets`; 0 if it has none",
+        ),
+    ]  # fmt: skip
+
+
+COLUMNS: tuple[Column, ...] = (
+    _time("time", "end of the interval that this row reports"),
+    _time("started", "when the connection began, by the kernel; the first packet of a denied attempt"),
+    _time("ended", "when it ended; 1970-01-01 while it lives, or where only a timer of the kernel ended it"),
+    _text("node", Stage.JOIN, "the node that observed it"),
+    _address("src_address", "who began the connection, before any source translation"),
+    _number("src_port", 16, "its port; 0 where the protocol has none"),
+    _address("dst_address", "who answered: the destination after service translation"),
+    _number("dst_port", 16, "its port, after service translation", Rollup.KEY),
+    _number("protocol", 8, "IP protocol number (IANA)", Rollup.KEY),
+    _number("icmp_type", 8, "ICMP or ICMPv6 type of the request; 0 for other protocols"),
+    _number("icmp_code", 8, "ICMP or ICMPv6 code of the request; 0 for other protocols"),
+    _address("service_address", "the address that was dialled, where it was translated; else `::`"),
+    _number("service_port", 16, "the port that was dialled, where it was translated; else 0"),
+    _address("snat_address", "the source as the destination saw it, where it was translated; else `::`"),
+    _number("snat_port", 16, "its port as the destination saw it, where it was translated; else 0"),
+    _number("forward_packets", 64, "packets from initiator to responder in this interval", Rollup.SUM),
+    _number("forward_bytes", 64, "their bytes, IP header included", Rollup.SUM),
+    _number("reverse_packets", 64, "packets from responder to initiator in this interval", Rollup.SUM),
+    _number("reverse_bytes", 64, "their bytes, IP header included", Rollup.SUM),
+    _number("connections_started", 64, "1 in the first row of a connection or attempt, else 0", Rollup.SUM),
+    _number("connections_ended", 64, "1 in the row in which it ended, else 0", Rollup.SUM),
+    _text("tcp_state", Stage.JOIN, "TCP state at the end of the interval", Rollup.DROPPED),
+    _text("verdict", Stage.JOIN, "`allowed`, `denied` or `unknown` (sent on, and nobody answered)"),
+    _text("egress_action", Stage.JOIN, "what the source's egress policy said here; empty if not asked"),
+    _text(
+        "ingress_action", Stage.JOIN, "what the destination's ingress policy said here; empty if not asked"
+    ),
+    _text("policy_trace", Stage.JOIN, "the ordered policy hits, separated by a space", Rollup.DROPPED),
+    _text("deciding_rule", Stage.JOIN, "the hit that decided: the last allow or deny of the trace"),
+    _text("attribution", Stage.JOIN, "how the deciding rule is known: `nflog` or `none`"),
+    _text("reporter", Stage.IDENTITY, "which ends this node hosts: `src`, `dst`, `both`, `none`"),
+    _text("peer_node", Stage.IDENTITY, "the other end's node, where the cluster knows one; else empty"),
+    *_identity("src", "source"),
+    *_identity("dst", "destination"),
+    _text("service_namespace", Stage.IDENTITY, "namespace of the service that was dialled; else empty"),
+    _text("service", Stage.IDENTITY, "the service that was dialled; else empty"),
+    _text("service_port_name", Stage.IDENTITY, "its port's name; else empty"),
+)
+
+BY_NAME = {column.name: column for column in COLUMNS}
+
+
+def schema(stage: Stage) -> pa.Schema:
+    """The Arrow schema of a flow batch that has passed ``stage``."""
+    return pa.schema([pa.field(c.name, c.arrow, nullable=False) for c in COLUMNS if c.stage <= stage])
+
+
+def text(values: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.DictionaryArray[Any, Any]:
+    """A text column from codes into a list of values, which may hold a value twice."""
+    distinct = sorted(set(values))
+    place = {value: i for i, value in enumerate(distinct)}
+    recode = np.array([place[value] for value in values], np.int32)
+    indices = recode[codes] if len(codes) else np.zeros(0, np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(distinct, pa.string()))
+
+
+def reference() -> str:
+    """The reference page of the flow record, as Markdown."""
+    lines = [
+        "# The flow record",
+        "",
+        "One row: one connection, or one denied attempt, on one node, in one interval.",
+        "Generated from `model/columns.py`; `flowledger reference` writes it.",
+        "",
+        "| column | ClickHouse type | added by | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| `{c.name}` | `{c.clickhouse}` | {c.stage.name.lower()} | {c.about} |" for c in COLUMNS]
+    return "\n".join(lines) + "\n"

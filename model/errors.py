@@ -1,0 +1,65 @@
+"""Everything that can go wrong in a way a person can mend.
+
+    FlowledgerError          one line for a person, exit code 2
+    ├── SetupError           this machine or this configuration does not allow it
+    ├── ManifestError        an object in a manifest is not what it has to be
+    ├── FilterError          a filter expression does not parse
+    └── StoreError           the ledger refused, or is not what we expect
+
+A programming error is a built-in exception and stays one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+class FlowledgerError(Exception):
+    """A failure whose text tells a person what was wrong, where, and what to do."""
+
+
+class SetupError(FlowledgerError):
+    """This machine, or the configuration, does not allow what was asked."""
+
+
+class StoreError(FlowledgerError):
+    """The ledger refused a statement, or is not a ledger of this version."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ManifestError(FlowledgerError):
+    """One object of a manifest is wrong.
+
+    Attributes:
+        file: Path of the file, as it was given to us.
+        document: Position of the object in the file, from 1.
+        field: Path of the field inside the object, such as ``spec.ingress[0].ports[1].port``.
+        reason: What is wrong with it and what would be right.
+    """
+
+    file: str
+    document: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}, document {self.document}"
+        return f"{where}: {self.field}: {self.reason}" if self.field else f"{where}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FilterError(FlowledgerError):
+    """A filter expression is wrong at one character.
+
+    Attributes:
+        text: The whole expression.
+        position: Where in it, from 0.
+        reason: What was expected there.
+    """
+
+    text: str
+    position: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"filter: {self.reason}\n  {self.text}\n  {' ' * self.position}^"
