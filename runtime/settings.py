@@ -1,0 +1,235 @@
+"""Settings: defaults, then a TOML file, then ``FLOWLEDGER_*`` variables, then flags; the last one wins.
+
+Each field has its unit and its reason in the text below it; ``flowledger config`` prints them.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import os
+import pathlib
+import socket
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+
+from model import errors
+
+PREFIX = "FLOWLEDGER_"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """What one node's collector reads, and how often."""
+
+    node: str = dataclasses.field(default_factory=socket.gethostname)
+    """Name of the node in the ledger: the Kubernetes node name, so that its pods are known as local."""
+    netns: str = ""
+    """Path of the network namespace to watch; empty for the one that we run in."""
+    interval_seconds: float = 10.0
+    """How often living connections are reported: shorter is fresher and makes more rows."""
+    nflog_groups: tuple[int, ...] = (1, 2)
+    """NFLOG groups that policy rules log to. 1 and 2 are Calico's; K3s and kube-router use 100. Empty: none.
+    On a node whose Felix has flow logs on, Felix holds 1 and 2."""
+    set_sysctls: bool = False
+    """Turn on nf_conntrack_acct and nf_conntrack_timestamp, without which bytes and times are not counted."""
+    receive_buffer_bytes: int = 8 << 20
+    """How much the kernel may queue for each of our sockets before it has to lose something."""
+    hold_bytes: int = 64 << 20
+    """How much we hold of each source between two intervals before we discard and count."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Enrich:
+    """Who an address was."""
+
+    manifests: str = ""
+    """Folder of manifests that names pods, services, nodes and policies; it is read again when it changes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where the ledger is."""
+
+    url: str = "chdb:///var/lib/flowledger"
+    """``chdb:///folder`` for the embedded engine, ``http://host:port`` to read another one's."""
+    retention_days: int = 30
+    """Rows older than this are deleted; 0 keeps them for ever."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """ClickHouse's HTTP interface, read-only, in front of the embedded store."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at. Whoever reaches it can read the whole ledger."""
+    port: int = 8123
+    """Port to listen at; ClickHouse's own by default."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The explorer."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at."""
+    port: int = 8501
+    """Port to listen at; Streamlit's own by default."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Prometheus metrics and health."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at."""
+    port: int = 9478
+    """Port of /metrics, /healthz and /readyz; 0 for none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, by component."""
+
+    collector: Collector = dataclasses.field(default_factory=Collector)
+    enrich: Enrich = dataclasses.field(default_factory=Enrich)
+    store: Store = dataclasses.field(default_factory=Store)
+    gateway: Gateway = dataclasses.field(default_factory=Gateway)
+    app: App = dataclasses.field(default_factory=App)
+    metrics: Metrics = dataclasses.field(default_factory=Metrics)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Item:
+    """One setting as it is in force."""
+
+    path: str
+    value: object
+    origin: str
+    about: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each value came from."""
+
+    settings: Settings
+    items: tuple[Item, ...]
+
+
+def load(
+    file: pathlib.Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, object] | None = None,
+) -> Loaded:
+    """All settings.
+
+    Args:
+        file: A TOML file; None for none.
+        environment: Where ``FLOWLEDGER_<SECTION>__<NAME>`` is looked up.
+        flags: Path such as ``collector.node`` → value; None values were not given.
+
+    Raises:
+        SetupError: If a setting is unknown or has the wrong form; it names the setting and its origin.
+    """
+    given: dict[str, tuple[str, object]] = {}
+    given |= {path: (str(file), value) for path, value in _from_file(file)}
+    given |= {path: (name, value) for path, name, value in _from_environment(environment)}
+    given |= {path: ("flag", value) for path, value in (flags or {}).items() if value is not None}
+    sections, items = {}, []
+    for section in dataclasses.fields(Settings):
+        kind = _type_of(Settings, section.name)
+        values = {}
+        for field in dataclasses.fields(kind):
+            path = f"{section.name}.{field.name}"
+            origin, raw = given.pop(path, ("default", None))
+            if origin != "default":
+                values[field.name] = _convert(path, origin, raw, _type_of(kind, field.name))
+            items.append((path, origin, section.name, field.name, _abouts(kind)[field.name]))
+        sections[section.name] = kind(**values)
+    for path, (origin, _) in given.items():
+        raise errors.SetupError(f"{origin}: there is no setting {path}; `flowledger config` lists them")
+    settings = Settings(**sections)
+    return Loaded(settings, tuple(
+        Item(path, getattr(getattr(settings, section), name), origin, about)
+        for path, origin, section, name, about in items
+    ))  # fmt: skip
+
+
+def _from_file(file: pathlib.Path | None) -> Iterator[tuple[str, object]]:
+    if file is None:
+        return
+    try:
+        content = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise errors.SetupError(f"cannot read settings from {file}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise errors.SetupError(f"{file} is not TOML: {error}") from error
+    for section, values in content.items():
+        if not isinstance(values, dict):
+            raise errors.SetupError(f"{file}: settings belong into a section, such as [collector]")
+        for name, value in values.items():
+            yield f"{section}.{name}", value
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and "__" in name:
+            yield name.removeprefix(PREFIX).lower().replace("__", ".", 1), name, value
+
+
+def _convert(path: str, origin: str, raw: object, wanted: object) -> object:
+    """A value in the type of its field; text, as a variable has it, is read as such a value is written."""
+    try:
+        if wanted is bool:
+            return raw if isinstance(raw, bool) else _truth[str(raw).lower()]
+        if typing.get_origin(wanted) is tuple:
+            parts = [p for p in raw.split(",") if p.strip()] if isinstance(raw, str) else list(_many(raw))
+            return tuple(int(str(part)) for part in parts)
+        if wanted in (int, float):
+            if isinstance(raw, bool):
+                raise TypeError
+            return typing.cast("type[int]", wanted)(raw)  # type: ignore[call-overload]
+        if not isinstance(raw, str):
+            raise TypeError
+    except (ValueError, TypeError, KeyError):
+        word = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        form = word.get(typing.cast("type", wanted), "a list of whole numbers")
+        raise errors.SetupError(f"{origin}: {path} must be {form}, is {raw!r}") from None
+    return raw
+
+
+_truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _many(raw: object) -> list[object]:
+    if not isinstance(raw, list | tuple):
+        raise TypeError
+    return list(raw)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, typing.Any]:
+    return typing.get_type_hints(kind)
+
+
+def _type_of(kind: type, field: str) -> typing.Any:
+    return _hints(kind)[field]
+
+
+@functools.cache
+def _abouts(kind: type) -> types.MappingProxyType[str, str]:
+    """Field → the text below it in the source."""
+    body = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101  # getsource of a class gives a class
+    found, last = {}, ""
+    for node in body.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            last = node.target.id
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last:
+            found[last] = " ".join(str(node.value.value).split())
+    return types.MappingProxyType(found)
