@@ -1,0 +1,1 @@
+"""The ``conntrack`` source: every connection that got through."""

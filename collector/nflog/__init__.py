@@ -1,0 +1,1 @@
+"""The ``nflog`` source: which policy rule met which packet."""
