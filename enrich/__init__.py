@@ -1,0 +1,1 @@
+"""Who an address was, as of the flow's own time."""
