@@ -1,0 +1,1 @@
+"""The ledger: where flows are kept, and how they are asked for."""

@@ -1,0 +1,191 @@
+"""The one door to chDB: the ClickHouse engine in this process, over one folder.
+
+One connection runs one statement at a time, and several run side by side, so that each statement borrows a
+connection. Those that answer questions are read-only for good: ClickHouse lets nobody take ``readonly = 1``
+back inside a session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import pathlib
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import chdb
+import pyarrow as pa
+
+from model import errors
+from store import ddl, parameters
+
+MARKER = "flowledger.json"
+"""Tells a ledger's folder from any other, and its schema version before the engine touches it."""
+
+_LOCK = "flowledger.lock"
+_DRAFT = "flowledger.new"
+_BEGUN = {_LOCK, _DRAFT}
+"""What there may be in a folder that a kill left before it had become a ledger."""
+
+_ENGINE = "clickhouse"
+_READERS = 4
+
+
+class Embedded:
+    """A ledger in a folder, owned by this process until it is closed. Threads may share it.
+
+    Args:
+        folder: Where the ledger is; made if it is not there, with its parents.
+        retention_days: How long a new ledger keeps flows; 0 for ever. One that is there keeps its own.
+
+    Raises:
+        StoreError: If the folder is no ledger, is of another version, or is in use; it is left as it was.
+    """
+
+    def __init__(self, folder: pathlib.Path, retention_days: int = ddl.RETENTION_DAYS) -> None:
+        _check(folder)
+        self._lock = _own(folder)
+        try:
+            with _translated():
+                _mark(folder)
+                self._open(folder / _ENGINE, retention_days)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def query(self, sql: str, parameters: parameters.Parameters) -> pa.Table:
+        """The rows that a statement selects; anything but reading is refused.
+
+        Raises:
+            StoreError: With ClickHouse's own words, if it refuses.
+        """
+        table: pa.Table = self._ask(sql, parameters, "ArrowTable")
+        return table
+
+    def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
+        """The answer in one of ClickHouse's output formats, unless the statement names one itself.
+
+        Raises:
+            StoreError: As for `query`.
+        """
+        answer: bytes = self._ask(sql, parameters, output_format).bytes()
+        return answer
+
+    def insert(self, table: str, batch: pa.RecordBatch | pa.Table) -> None:
+        """Append rows to ``flows``, ``label_sets`` or ``completeness``; all or none of them.
+
+        Raises:
+            StoreError: If a column is missing or has the wrong type.
+        """
+        names = ", ".join(ddl.TABLES[table].names)
+        # The engine finds the variable `rows` here by its name.
+        rows = _distinct(batch)  # noqa: F841
+        with self._writing, _translated():
+            self._writer.query(f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(rows)")  # noqa: S608
+
+    def close(self) -> None:
+        """Wait for the statements that run, close the folder and let others have it."""
+        if self._lock.closed:
+            return
+        for _ in range(_READERS):
+            self._readers.get().close()
+        with self._writing:
+            self._writer.close()
+        self._lock.close()
+
+    def _open(self, folder: pathlib.Path, retention_days: int) -> None:
+        self._writing = threading.Lock()
+        self._writer = chdb.connect(str(folder))
+        for statement in ddl.statements(retention_days):
+            self._writer.query(statement)
+        self._writer.query(
+            "INSERT INTO schema_migrations SELECT {version:UInt32}, now64(3) "
+            "WHERE {version:UInt32} NOT IN (SELECT version FROM schema_migrations)",
+            params={"version": str(ddl.SCHEMA_VERSION)},
+        )
+        self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(_READERS):
+            reader = chdb.connect(str(folder))
+            reader.query("SET readonly = 1")
+            self._readers.put(reader)
+
+    def _ask(self, sql: str, values: parameters.Parameters, output_format: str) -> Any:
+        if self._lock.closed:
+            raise errors.StoreError("the ledger has been closed")
+        reader = self._readers.get()
+        try:
+            with _translated():
+                return reader.query(sql, output_format, params=parameters.encode(values))
+        finally:
+            self._readers.put(reader)
+
+
+def _distinct(batch: pa.RecordBatch | pa.Table) -> pa.Table:
+    """The same rows; the engine refuses a dictionary that holds a value twice, which Arrow allows."""
+    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    table = table.unify_dictionaries()
+    for position, field in enumerate(table.schema):
+        if isinstance(field.type, pa.DictionaryType):
+            column: Any = table.column(position)  # the stubs do not know the chunks of a dictionary
+            words: Any = column.chunk(0).dictionary if column.num_chunks else ()
+            if len(words) > 1 and len(words.unique()) < len(words):
+                encoded = column.cast(field.type.value_type).dictionary_encode()
+                table = table.set_column(position, field, encoded.cast(field.type))
+    return table
+
+
+def _check(folder: pathlib.Path) -> None:
+    """Refuse what is there and is not ours, before anything is written."""
+    marker = folder / MARKER
+    try:
+        if not marker.exists():
+            if folder.exists() and {entry.name for entry in folder.iterdir()} - _BEGUN:
+                raise errors.StoreError(f"{folder} is not empty and not a ledger: choose another folder")
+            return
+        version = json.loads(marker.read_text())["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.StoreError(
+            f"{folder} cannot be read as a ledger ({error}): choose another folder"
+        ) from error
+    if version != ddl.SCHEMA_VERSION:
+        raise errors.StoreError(
+            f"{folder} has schema version {version} and this Flowledger needs {ddl.SCHEMA_VERSION}: "
+            "choose another folder, or run the Flowledger that wrote it"
+        )
+
+
+def _own(folder: pathlib.Path) -> TextIO:
+    """The folder's lock, which the kernel takes back however this process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("a")
+    except OSError as error:
+        raise errors.StoreError(f"{folder} cannot hold a ledger: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise errors.StoreError(
+            f"{folder} is in use by another process: stop it, or ask it through http://host:port"
+        ) from error
+    return lock
+
+
+def _mark(folder: pathlib.Path) -> None:
+    marker = folder / MARKER
+    if not marker.exists():
+        draft = folder / _DRAFT
+        draft.write_text(json.dumps({"schema": ddl.SCHEMA_VERSION}) + "\n")
+        draft.rename(marker)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """A refusal in our words; chDB raises RuntimeError for all that the engine says, and nothing narrower."""
+    try:
+        yield
+    except (RuntimeError, OSError, pa.ArrowInvalid) as error:
+        raise errors.StoreError(str(error).strip()) from error

@@ -1,0 +1,30 @@
+"""Values bound to the ``{name:Type}`` of a statement, in the form in which ClickHouse reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+Parameters = Mapping[str, str | int]
+"""Values by name; never part of a statement's text."""
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0"}
+_PLAIN = {escaped: plain for plain, escaped in _ESCAPES.items()}
+
+
+def encode(values: Parameters) -> dict[str, str]:
+    """The values as escaped text (ClickHouse's ``Escaped``), which both chDB and HTTP take."""
+    return {name: re.sub(r"[\\\t\n\r\b\f\0]", _escape, str(value)) for name, value in values.items()}
+
+
+def decode(value: str) -> str:
+    """The value that `encode` wrote; an escape that it does not write stays as it is."""
+    return re.sub(r"\\[\\tnrbf0]", _unescape, value)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return _ESCAPES[match.group()]
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return _PLAIN[match.group()]

@@ -1,0 +1,264 @@
+"""What the app and the command line ask the ledger.
+
+Totals read the view ``flows_counted``, in which no connection stands twice. `flows` and `since` show the
+reports themselves, and `nodes` counts what each node reported.
+"""
+
+# ruff: noqa: S608 (what is pasted into a statement here are our own names; values are bound)
+from __future__ import annotations
+
+import dataclasses
+
+import pyarrow as pa
+
+from model import enums
+from store import filters, transport
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, in nanoseconds since 1970: from ``start`` up to but not including ``end``."""
+
+    start: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Totals of a span.
+
+    Attributes:
+        flows: Connections and denied attempts that began in it.
+        allowed: Those of them that were allowed.
+        denied: Those that were denied.
+        unknown: Those whose fate is not known.
+        bytes: Bytes both ways.
+        completeness: The share of the kernel's reports that reached us, from 0 to 1, over all nodes and
+            whatever the condition: what is lost has no columns to filter by. 1 where there is no report.
+        lost: Reports that the kernel could not hand over.
+        discarded: Reports that we left out on purpose.
+    """
+
+    flows: int
+    allowed: int
+    denied: int
+    unknown: int
+    bytes: int
+    completeness: float
+    lost: int
+    discarded: int
+
+
+_MOMENT = "fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')"
+_START, _END, _AFTER = (_MOMENT.format(name=name) for name in ("start", "end", "after"))
+_WITHIN = f"time >= {_START} AND time < {_END}"
+_DIRECTION = (
+    "multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', "
+    "egress_action != '', 'egress', '')"
+)
+_PROTOCOL = "transform(protocol, [{}], [{}], toString(protocol))".format(
+    ", ".join(str(p.value) for p in enums.Protocol),
+    ", ".join(f"'{enums.protocol_name(p.value)}'" for p in enums.Protocol),
+)
+_CONNECTIONS = "sum(connections_started) AS connections"
+_PACKETS = "sum(forward_packets + reverse_packets) AS packets"
+_BYTES = "sum(forward_bytes + reverse_bytes) AS bytes"
+
+
+def summary(
+    ledger: transport.Transport, span: Span, condition: filters.Condition = filters.EVERYTHING
+) -> Summary:
+    """How much there was in a span, and how complete the record of it is.
+
+    Raises:
+        StoreError: If the ledger does not answer, here and in every function below.
+    """
+    of = "sumIf(connections_started, verdict = '{0}') AS {0}"
+    verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
+    sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({_counted(condition)})"
+    volume = _row(ledger.query(sql, _parameters(span, condition)))
+    sql = (
+        "SELECT sum(observed) AS observed, sum(lost) AS lost, sum(discarded) AS discarded "
+        f"FROM completeness WHERE {_WITHIN}"
+    )
+    losses = _row(ledger.query(sql, _parameters(span)))
+    observed = losses.pop("observed")
+    total = observed + losses["lost"]
+    return Summary(**volume, **losses, completeness=observed / total if total else 1.0)
+
+
+def timeline(
+    ledger: transport.Transport,
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    bucket_seconds: int = 60,
+) -> pa.Table:
+    """Columns ``time`` (start of the bucket), ``verdict``, ``connections``, ``bytes``, in the order of time.
+
+    Buckets are aligned to 1970, so that the first may begin before the span; empty ones have no row.
+    """
+    bucket = (
+        "fromUnixTimestamp64Nano(intDiv(toUnixTimestamp64Nano(time), {bucket:Int64}) * {bucket:Int64}, 'UTC')"
+    )
+    sql = (
+        f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
+        f"FROM ({_counted(condition)}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
+    )
+    parameters = {**_parameters(span, condition), "bucket": bucket_seconds * 1_000_000_000}
+    return ledger.query(sql, parameters).rename_columns(["time", "verdict", "connections", "bytes"])
+
+
+def edges(
+    ledger: transport.Transport,
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    limit: int = 1000,
+) -> pa.Table:
+    """Who talked to whom, on which port, by which rule: the edges with most connections first.
+
+    Columns ``src``, ``dst``, ``src_kind``, ``dst_kind``, ``src_namespace``, ``dst_namespace``, ``dst_port``,
+    ``protocol`` (its name), ``verdict``, ``direction`` (whose policy decided: ``ingress``, ``egress`` or
+    empty), ``deciding_rule``, ``attribution``, ``connections``, ``packets``, ``bytes`` (both ways),
+    ``first_seen``, ``last_seen``.
+    """
+    keys = "dst_port, protocol, verdict, direction, deciding_rule, attribution"
+    inner = (
+        f"SELECT {_END_KEYS}, dst_port, protocol, verdict, {_DIRECTION} AS direction, deciding_rule, "
+        f"attribution, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, min(time) AS first_seen, max(time) AS last_seen "
+        f"FROM ({_counted(condition)}) GROUP BY {_END_NAMES}, {keys} "
+        f"ORDER BY connections DESC, last_seen DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
+    )
+    sql = (
+        f"SELECT {_name('src', 'src_end')} AS src, {_name('dst', 'dst_end')} AS dst, src_kind, dst_kind, "
+        f"src_namespace, dst_namespace, dst_port, {_PROTOCOL} AS protocol_text, verdict, direction, "
+        "deciding_rule, attribution, connections, packets, bytes, first_seen, last_seen "
+        f"FROM ({inner}) ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
+    )
+    table = ledger.query(sql, {**_parameters(span, condition), "limit": limit})
+    return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
+
+
+def graph(
+    ledger: transport.Transport, span: Span, condition: filters.Condition = filters.EVERYTHING
+) -> pa.Table:
+    """Who talked to whom, whatever the port.
+
+    Columns ``src``, ``dst``, ``src_namespace``, ``dst_namespace``, ``src_kind``, ``dst_kind``, ``verdict``,
+    ``connections``, ``bytes``; most connections first.
+    """
+    inner = (
+        f"SELECT {_END_KEYS}, verdict, {_CONNECTIONS}, {_BYTES} "
+        f"FROM ({_counted(condition)}) GROUP BY {_END_NAMES}, verdict"
+    )
+    sql = (
+        f"SELECT {_name('src', 'src_end')} AS src, {_name('dst', 'dst_end')} AS dst, src_namespace, "
+        f"dst_namespace, src_kind, dst_kind, verdict, connections, bytes FROM ({inner}) "
+        "ORDER BY connections DESC, src, dst, verdict"
+    )
+    return ledger.query(sql, _parameters(span, condition))
+
+
+def flows(
+    ledger: transport.Transport,
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    limit: int = 1000,
+    *,
+    descending: bool = True,
+) -> pa.Table:
+    """The rows themselves, as the nodes reported them: every column of the registry, ``src`` and ``dst``.
+
+    Args:
+        ledger: Where to ask.
+        span: Which rows, by ``time``.
+        condition: Which of them.
+        limit: How many at most.
+        descending: Newest first, and so the newest ones where there are more than ``limit``.
+    """
+    order = "DESC" if descending else "ASC"
+    sql = f"{_rows(_WITHIN, condition)} ORDER BY time {order} LIMIT {{limit:UInt64}}"
+    return ledger.query(sql, {**_parameters(span, condition), "limit": limit})
+
+
+def since(
+    ledger: transport.Transport,
+    after: int,
+    condition: filters.Condition = filters.EVERYTHING,
+    limit: int = 1000,
+) -> pa.Table:
+    """Rows later than a moment (nanoseconds since 1970), oldest first; the columns are those of `flows`.
+
+    More than ``limit`` come where several rows share the last one's time, so that asking again after that
+    time leaves none out.
+    """
+    sql = f"{_rows(f'time > {_AFTER}', condition)} ORDER BY time LIMIT {{limit:UInt64}} WITH TIES"
+    return ledger.query(sql, {**condition.parameters, "after": after, "limit": limit})
+
+
+def bounds(ledger: transport.Transport) -> Span | None:
+    """The span that holds every row there is; None for an empty ledger."""
+    sql = (
+        "SELECT count() AS rows, toUnixTimestamp64Nano(min(time)) AS first, "
+        "toUnixTimestamp64Nano(max(time)) AS last FROM flows"
+    )
+    row = _row(ledger.query(sql, {}))
+    return Span(row["first"], row["last"] + 1) if row["rows"] else None
+
+
+def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
+    """What each node reported in a span.
+
+    Columns ``node``, ``last_seen`` (its last row or statement of completeness), ``flows`` (connections it
+    reported, whether or not another node did so too), ``observed``, ``lost``, ``discarded``.
+    """
+    sql = (
+        "SELECT node, max(seen) AS last_seen, sum(began) AS flows, sum(heard) AS observed, "
+        "sum(missed) AS lost, sum(shed) AS discarded FROM ("
+        "SELECT node, max(time) AS seen, sum(connections_started) AS began, toUInt64(0) AS heard, "
+        f"toUInt64(0) AS missed, toUInt64(0) AS shed FROM flows WHERE {_WITHIN} GROUP BY node "
+        "UNION ALL SELECT node, max(time), toUInt64(0), sum(observed), sum(lost), sum(discarded) "
+        f"FROM completeness WHERE {_WITHIN} GROUP BY node) GROUP BY node ORDER BY node"
+    )
+    return ledger.query(sql, _parameters(span))
+
+
+def _counted(condition: filters.Condition) -> str:
+    """The rows that totals are made of, in a query of their own: an alias must not capture a column here."""
+    return f"SELECT * FROM flows_counted WHERE {_WITHIN} AND ({condition.sql})"
+
+
+def _rows(moment: str, condition: filters.Condition) -> str:
+    names = f"{_name('src', 'src_address')} AS src, {_name('dst', 'dst_address')} AS dst"
+    return f"SELECT *, {names} FROM flows WHERE {moment} AND ({condition.sql})"
+
+
+def _end(side: str) -> str:
+    """What groups the rows of one end: its address only where it has no name of its own."""
+    return (
+        f"if({side}_workload != '', toString({side}_workload), toString({side}_pod)) AS {side}_known, "
+        f"if({side}_known = '', {side}_address, toIPv6('::')) AS {side}_end"
+    )
+
+
+def _name(side: str, address: str) -> str:
+    text = f"toString({address})"
+    mapped = f"if(match({text}, '^::ffff:[0-9]+[.]'), substring({text}, 8), {text})"
+    known = f"if({side}_workload != '', toString({side}_workload), toString({side}_pod))"
+    if address != f"{side}_address":
+        known = f"{side}_known"
+    owner = f"if({side}_kind = 'pod', concat(toString({side}_namespace), '/', {known}), {known})"
+    return f"if({known} = '', {mapped}, {owner})"
+
+
+_END_KEYS = ", ".join(f"{side}_kind, {side}_namespace, {_end(side)}" for side in ("src", "dst"))
+_END_NAMES = ", ".join(
+    f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known", "end")
+)
+
+
+def _parameters(span: Span, condition: filters.Condition = filters.EVERYTHING) -> dict[str, str | int]:
+    return {**condition.parameters, "start": span.start, "end": span.end}
+
+
+def _row(table: pa.Table) -> dict[str, int]:
+    return {name: table.column(name)[0].as_py() for name in table.column_names}

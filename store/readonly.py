@@ -1,0 +1,66 @@
+"""What may be asked of a ledger from outside: a reading of the statement, before it runs.
+
+ClickHouse's ``readonly = 1`` refuses writes, settings and reading from files or the network. It lets through
+``INTO OUTFILE``, the function ``file``, ``KILL``, ``USE`` and the commands of an interactive client, and it
+looks into a URL for its columns before it refuses to read it. Hence this module.
+
+ClickHouse itself parses the statement and writes it in its canonical form, without comments; that form is
+what is looked at and what then runs, so that no second reading could differ from the first.
+"""
+
+from __future__ import annotations
+
+import re
+
+from model import errors
+
+CANONICAL = "SELECT formatQuerySingleLine({query:String})"
+"""Asks ClickHouse for the canonical form; it refuses several statements, and what is no statement."""
+
+_TOKEN = re.compile(
+    r"(?P<text>'(?:[^'\\]|\\.)*')"
+    r'|(?P<quoted>`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*")'
+    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<other>\S)",
+    re.DOTALL,
+)
+_BEGINNINGS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXISTS", "EXPLAIN"})
+_WORDS = frozenset({"OUTFILE", "INFILE", "FILE", "EVAL"})
+
+OUTWARD = "SELECT name FROM system.table_functions WHERE NOT allow_readonly AND name != 'format'"
+"""Asks ClickHouse for the table functions that reach beyond the ledger."""
+
+
+def check(canonical: str, outward: frozenset[str]) -> None:
+    """Let a statement in canonical form pass if it only reads the ledger.
+
+    Args:
+        canonical: The statement, as ClickHouse writes it.
+        outward: The table functions that it must not call, in upper case.
+
+    Raises:
+        StoreError: If it does not, in ClickHouse's form of words.
+    """
+    tokens = [_bare(match) for match in _TOKEN.finditer(canonical) if match.lastgroup != "text"]
+    first = next((word for word in tokens if word != "("), "")
+    if first not in _BEGINNINGS:
+        raise _refusal(f"a statement that begins with {first or 'nothing'}")
+    for word, after in zip(tokens, [*tokens[1:], ""], strict=True):
+        # A function may be named without being called here, as in APPLY; AI… are those that ask a service.
+        if word in _WORDS or re.match("AI[A-Z]", word) or (word in outward and after == "("):
+            raise _refusal(f"the word {word}")
+    for before, word, after, sign in zip(["", *tokens], tokens, tokens[1:], tokens[2:], strict=False):
+        if word == "SETTINGS" and before != "." and sign == "=":
+            raise _refusal(f"SETTINGS {after.lower()}")
+
+
+def _bare(match: re.Match[str]) -> str:
+    """A token without its quotes, in upper case: neither may hide a name from us."""
+    token = match.group()
+    return (token[1:-1] if match.lastgroup == "quoted" else token).upper()
+
+
+def _refusal(what: str) -> errors.StoreError:
+    return errors.StoreError(
+        f"Code: 164. DB::Exception: this interface only reads: {what} is not allowed. (READONLY)"
+    )
