@@ -1,0 +1,193 @@
+"""Policies in compiled form: one form for every kind, with nothing left that has to be looked up.
+
+Selectors are already limited to the namespaces that they speak about, protocols are numbers, networks
+and ports are parsed. Positions in ``Policy.ingress`` and ``Policy.egress`` are the rule indexes of NFLOG
+prefixes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+import math
+from collections.abc import Iterable
+
+from model import enums
+from policy import selector
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+DEFAULT_TIER = "default"
+
+KIND_NAMES = {"np": "NetworkPolicy", "gnp": "GlobalNetworkPolicy", "knp": "KubernetesNetworkPolicy"}
+"""How Calico spells each kind of policy in comments, and where names are put in order."""
+
+
+class RuleAction(enum.StrEnum):
+    """What one rule says; unlike ``enums.Action`` it includes ``log``, which never is a policy hit."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    PASS = "pass"  # noqa: S105  # an action, not a password
+    LOG = "log"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Port numbers from ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Icmp:
+    """ICMP messages of one type and, if given, one code."""
+
+    type: int
+    code: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One side of a rule; everything that is given has to hold, and an empty side is anybody.
+
+    Attributes:
+        members: The address belongs to an endpoint or network set that matches; None claims nothing.
+        not_members: It belongs to none that matches; addresses that nobody knows fulfil this.
+        nets: The address is in one of these. A list without the packet's family never matches.
+        not_nets: It is in none of these; here too, a list without the packet's family never matches.
+        ports: The port is in one of these ranges, or has one of ``port_names``.
+        port_names: Names of container ports, of the endpoint that the address belongs to and that
+            ``members`` matches, with the rule's protocol.
+        not_ports: The port is in none of these ranges.
+    """
+
+    members: selector.Selector | None = None
+    not_members: selector.Selector | None = None
+    nets: tuple[Network, ...] = ()
+    not_nets: tuple[Network, ...] = ()
+    ports: tuple[PortRange, ...] = ()
+    port_names: tuple[str, ...] = ()
+    not_ports: tuple[PortRange, ...] = ()
+
+    def allows_family(self, family: int) -> bool:
+        """Whether any packet of this address family (4 or 6) can match the networks."""
+        for nets in (self.nets, self.not_nets):
+            if nets and not any(net.version == family for net in nets):
+                return False
+        return not any(net.version == family and net.prefixlen == 0 for net in self.not_nets)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule; everything that is given has to hold.
+
+    Attributes:
+        protocol: IP protocol number; None is any.
+        not_protocol: IP protocol number that it must not be.
+        ip_version: 4 or 6; None is both.
+    """
+
+    action: RuleAction
+    protocol: int | None = None
+    not_protocol: int | None = None
+    ip_version: int | None = None
+    icmp: Icmp | None = None
+    source: Peer = Peer()
+    destination: Peer = Peer()
+
+    def allows_family(self, family: int) -> bool:
+        """Whether any packet of this address family (4 or 6) can match; Felix leaves the others out."""
+        if self.ip_version not in (None, family):
+            return False
+        return self.source.allows_family(family) and self.destination.allows_family(family)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One enforced policy.
+
+    Attributes:
+        kind: ``np``, ``gnp`` or ``knp``, as in NFLOG prefixes.
+        namespace: Empty for a global one.
+        order: Place in its tier; infinite where none is given.
+        subjects: Which endpoints it applies to, its own namespace included.
+        types: The directions in which it applies; rules of another direction do nothing.
+    """
+
+    kind: str
+    namespace: str = ""
+    name: str
+    tier: str = DEFAULT_TIER
+    order: float = math.inf
+    subjects: selector.Selector
+    types: frozenset[enums.Direction]
+    ingress: tuple[Rule, ...] = ()
+    egress: tuple[Rule, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Calico's identity of the policy (3.32 and later): ``np/shop/web``, ``gnp/no-metadata``."""
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
+    def rules(self, direction: enums.Direction) -> tuple[Rule, ...]:
+        """The rules of one direction, whether or not it is among ``types``."""
+        return self.ingress if direction is enums.Direction.INGRESS else self.egress
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """A group of policies that is judged before or after the others.
+
+    Attributes:
+        order: Place among the tiers; infinite where none is given.
+        default_action: What happens to packets that no policy of the tier decided: deny or pass.
+        declared: Whether there is a Tier object; a tier that policies only name comes last.
+    """
+
+    name: str
+    order: float = math.inf
+    default_action: enums.Action = enums.Action.DENY
+    declared: bool = True
+
+
+BUILT_IN_TIERS = (
+    Tier(name="kube-admin", order=1_000, default_action=enums.Action.PASS),
+    Tier(name=DEFAULT_TIER, order=1_000_000),
+    Tier(name="kube-baseline", order=10_000_000, default_action=enums.Action.PASS),
+)
+"""The tiers that are there without anybody making them (Calico 3.32 and later)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySet:
+    """All policies of a cluster; make one with ``policy_set``, which puts them in order.
+
+    Attributes:
+        tiers: In the order in which they are judged.
+        policies: In the order in which they are judged, tier by tier.
+    """
+
+    tiers: tuple[Tier, ...] = BUILT_IN_TIERS
+    policies: tuple[Policy, ...] = ()
+
+
+def policy_set(tiers: Iterable[Tier], policies: Iterable[Policy]) -> PolicySet:
+    """Tiers and policies in the order of judgement (felix/calc/policy_sorter.go).
+
+    Built-in tiers are added unless given, and so are tiers that a policy names and nobody declared.
+    """
+    found = list(policies)
+    known = {tier.name: tier for tier in (*BUILT_IN_TIERS, *tiers)}
+    for policy in found:
+        known.setdefault(policy.tier, Tier(name=policy.tier, declared=False))
+    ordered = sorted(known.values(), key=lambda tier: (not tier.declared, tier.order, tier.name))
+    place = {tier.name: i for i, tier in enumerate(ordered)}
+    found.sort(key=lambda policy: (place[policy.tier], policy.order, _tie_break(policy)))
+    return PolicySet(tiers=tuple(ordered), policies=tuple(found))
+
+
+def _tie_break(policy: Policy) -> str:
+    return f"{policy.name}/{policy.namespace}/{KIND_NAMES[policy.kind]}"
