@@ -48,6 +48,7 @@ class Completeness:
 class Report:
     """One interval of one node."""
 
+    node: str
     flows: pa.RecordBatch
     completeness: tuple[Completeness, ...]
 
@@ -92,6 +93,16 @@ class Collector:
         self._stopping = threading.Event()
         self._failed = ""
         self._thread = threading.Thread(target=self._run, name=f"collector {configured.node}", daemon=True)
+
+    @property
+    def node(self) -> str:
+        """Name of the node."""
+        return self._settings.node
+
+    def close(self) -> None:
+        """Close the sources, whether it was started or not."""
+        self._nflog.close()
+        self._conntrack.close()
 
     def start(self) -> None:
         """Take note of what is there, and report from now on."""
@@ -154,7 +165,7 @@ class Collector:
         flows = self._join.flows(connections, until)
         self._metrics.living.labels(self._settings.node).set(self._join.living)
         self._count("unmatched", "", self._join.given_up, self._metrics.unmatched.labels(self._settings.node))
-        return Report(flows, (
+        return Report(self._settings.node, flows, (
             self._completeness("conntrack", until, len(connections), self._conntrack.lost,
                                self._conntrack.discarded, self._conntrack.malformed),
             self._completeness("nflog", until, len(packets), self._nflog.lost,

@@ -129,7 +129,8 @@ class Join:
     def _verdicts(self, entries: decode.Connections, codes: traces.Codes) -> npt.NDArray[np.int64]:
         """Allowed where somebody answered, or where this node's own ingress policy let it in."""
         let_in = self._traces.flags("ingress_action", enums.Action.ALLOW.value)[codes]
-        answered = (entries["status"] & decode.SEEN_REPLY) > 0
+        # a refusal (RST) ends an entry before the kernel sets SEEN_REPLY on it, but it is counted
+        answered = ((entries["status"] & decode.SEEN_REPLY) > 0) | (entries["reverse_packets"] > 0)
         return np.where(answered | let_in, _ALLOWED, _UNKNOWN)
 
     def _denied_rows(self, denied: attempts.Attempts, until: int) -> pa.RecordBatch:

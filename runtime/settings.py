@@ -57,8 +57,8 @@ class Store:
 
     url: str = "chdb:///var/lib/flowledger"
     """``chdb:///folder`` for the embedded engine, ``http://host:port`` to read another one's."""
-    retention_days: int = 30
-    """Rows older than this are deleted; 0 keeps them for ever."""
+    retention_days: int = 90
+    """How long a ledger that is made now keeps its rows; 0 keeps them for ever."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

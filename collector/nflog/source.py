@@ -59,6 +59,10 @@ class Source:
         """Close the socket, which gives the groups back."""
         self._receiver.stop()
 
+    def close(self) -> None:
+        """Close the socket of a source that was never started, or once more."""
+        self._receiver.close()
+
     @property
     def discarded(self) -> int:
         """Batches that we threw away since the start, because they came faster than they were read."""

@@ -1,0 +1,144 @@
+"""The composition root: builds the parts of a process, in an order that leaves no half-made thing.
+
+First everything is opened that can be refused (manifests, sockets), then the ledger, then all is started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+import prometheus_client
+
+from app import launch
+from cli import recorder
+from collector import collector
+from enrich import manifests
+from model import errors
+from runtime import component, metrics, probes, settings
+from store import gateway, transport
+
+_APP_SECONDS = 20
+
+
+class App:
+    """The explorer, a process of its own; a component."""
+
+    def __init__(self, ledger_url: str, configured: settings.App) -> None:
+        self._command, self._environment = launch.command(ledger_url, configured.host, configured.port)
+        self._address = configured.host, configured.port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens.
+
+        Raises:
+            SetupError: If it does not come up.
+        """
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + _APP_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(self._address, timeout=1):
+                return
+            time.sleep(0.1)
+        self.stop()
+        raise errors.SetupError("the app did not come up; is Streamlit there? pip install 'flowledger[app]'")
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(3)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def require_free(host: str, port: int, flag: str) -> None:
+    """Make sure that a port can be had.
+
+    Raises:
+        SetupError: If it is taken; it names the flag that chooses another.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise errors.SetupError(
+                f"port {port} at {host}: {error.strerror}; choose another with {flag}"
+            ) from error
+
+
+def require_ports(configured: settings.Settings, *, with_app: bool) -> None:
+    """Make sure that all ports of a process can be had, before anything is made.
+
+    Raises:
+        SetupError: If one is taken.
+    """
+    require_free(configured.gateway.host, configured.gateway.port, "--gateway-port")
+    if configured.metrics.port:
+        require_free(configured.metrics.host, configured.metrics.port, "--metrics-port")
+    if with_app:
+        require_free(configured.app.host, configured.app.port, "--app-port")
+
+
+@contextlib.contextmanager
+def running(
+    configured: settings.Settings, nodes: Sequence[settings.Collector], *, with_gateway: bool, with_app: bool
+) -> Iterator[transport.Transport]:
+    """Collectors, ledger, gateway, app and probes, all running; ended in reverse.
+
+    Args:
+        configured: All settings but the collectors'.
+        nodes: One collector's settings each.
+        with_gateway: Whether to serve the ledger over HTTP.
+        with_app: Whether to start the explorer, which needs the gateway.
+
+    Raises:
+        FlowledgerError: If a part cannot be had; then nothing runs.
+    """
+    registry = prometheus_client.CollectorRegistry()
+    measured = metrics.Metrics(registry)
+    feed = (
+        manifests.Folder(pathlib.Path(configured.enrich.manifests)) if configured.enrich.manifests else None
+    )
+    recording = recorder.Recorder(feed, measured)
+    with contextlib.ExitStack() as undo:
+        collectors = []
+        for node in nodes:
+            collectors.append(collector.Collector(node, recording.record, recording.prefixes, measured))
+            undo.callback(collectors[-1].close)
+        ledger = transport.open(configured.store.url, configured.store.retention_days)
+        undo.callback(ledger.close)
+        recording.open(ledger)
+        group = component.Group()
+        undo.callback(group.stop)
+        if with_gateway:
+            served = gateway.Gateway(ledger, configured.gateway.host, configured.gateway.port)
+            group.start(served)
+            if with_app:
+                group.start(App(served.url, configured.app))
+        if configured.metrics.port:
+            group.start(_probes(configured.metrics, registry, collectors))
+        for one in collectors:
+            group.start(one)
+        yield ledger
+
+
+def _probes(
+    configured: settings.Metrics,
+    registry: prometheus_client.CollectorRegistry,
+    collectors: Sequence[collector.Collector],
+) -> probes.Probes:
+    checks = {one.node: one.check for one in collectors}
+    return probes.Probes(configured.host, configured.port, registry, alive={}, ready=checks)

@@ -1,0 +1,55 @@
+"""``flows``: what the ledger holds, in a terminal or for a program."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pyarrow as pa
+
+from cli import moments, output
+from model import errors
+from store import filters, queries, transport
+
+_SHOWN = ("time", "node", "src", "dst", "dst_port", "protocol", "verdict", "deciding_rule",
+          "forward_bytes", "reverse_bytes")  # fmt: skip
+_POLL_SECONDS = 1.0
+_STREAMED = ("table", "jsonl", "csv")
+
+
+def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str) -> None:
+    """Print flows.
+
+    Raises:
+        FlowledgerError: If the filter is wrong or the ledger does not answer.
+    """
+    if follow and form not in _STREAMED:
+        raise errors.SetupError(f"--follow writes {', '.join(_STREAMED)}; {form} has an end")
+    condition = filters.compile(text)
+    ledger = transport.open(url)
+    found = queries.flows(ledger, moments.since(since), condition, limit)
+    found = found.take(list(range(len(found) - 1, -1, -1)))
+    output.write(found, form, sys.stdout, _SHOWN)
+    if len(found) == limit and not follow:
+        output.console(stderr=True).print(f"the newest {limit} are shown; --limit shows more")
+    if follow:
+        _follow(ledger, condition, found, limit, form)
+
+
+def _follow(
+    ledger: transport.Transport, condition: filters.Condition, shown: pa.Table, limit: int, form: str
+) -> None:
+    """Go on for ever with what comes after the last row."""
+    last = _last(shown, time.time_ns())
+    while True:
+        sys.stdout.flush()
+        time.sleep(_POLL_SECONDS)
+        fresh = queries.since(ledger, last, condition, limit)
+        if len(fresh):
+            output.write(fresh, form, sys.stdout, _SHOWN)
+            last = _last(fresh, last)
+
+
+def _last(rows: pa.Table, otherwise: int) -> int:
+    times = rows.column("time").cast(pa.int64()).to_numpy()
+    return int(times.max()) if len(times) else otherwise

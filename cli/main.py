@@ -1,0 +1,176 @@
+"""``flowledger``: the commands, their flags, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cli import output
+from model import columns, errors
+from runtime import logs, settings
+
+_SETTINGS: tuple[tuple[str, str, Any], ...] = (
+    ("--manifests", "enrich.manifests", click.Path()),
+    ("--store", "store.url", str),
+    ("--gateway-port", "gateway.port", click.IntRange(0, 65535)),
+    ("--app-port", "app.port", click.IntRange(0, 65535)),
+    ("--metrics-port", "metrics.port", click.IntRange(0, 65535)),
+    ("--node", "collector.node", str),
+    ("--netns", "collector.netns", click.Path()),
+    ("--interval", "collector.interval_seconds", click.FloatRange(0.5, 3600)),
+    ("--nflog-groups", "collector.nflog_groups", str),
+)
+"""Flags that stand for a setting; their help is the setting's own text."""
+
+
+def _takes(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the flags of some settings, which it gets as ``given``."""
+    about = {item.path: item.about for item in settings.load(environment={}).items}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for flag, path, kind in _SETTINGS:
+            if flag in flags:
+                name = "set_" + path.replace(".", "__")
+                command = click.option(flag, name, type=kind, help=about[path])(command)
+        return click.option("--config", "file", type=click.Path(path_type=pathlib.Path), help="TOML file.")(
+            command
+        )
+
+    return decorate
+
+
+def _load(given: dict[str, Any]) -> settings.Loaded:
+    flags = {key.removeprefix("set_").replace("__", ".", 1): value
+             for key, value in given.items() if key.startswith("set_")}  # fmt: skip
+    return settings.load(given.get("file"), flags=flags)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="flowledger")
+@click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
+def cli(verbose: bool) -> None:
+    """The ledger of a Kubernetes cluster's network: who talked to whom, and which rule decided it."""
+    logs.set_up("DEBUG" if verbose else "INFO")
+
+
+@cli.command()
+@click.option(
+    "--seconds", type=click.FloatRange(1, 86400), help="End by itself after so long, with a summary."
+)
+@click.option("--app/--no-app", "with_app", default=True, help="Whether to start the explorer.")
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option("--folder", type=click.Path(path_type=pathlib.Path),
+              help="Work in this new folder and leave it: ledger, manifests, the lab's truth.")  # fmt: skip
+@click.option(
+    "--manifests", type=click.Path(path_type=pathlib.Path), help="Build another cluster than the shop."
+)
+@_takes("--gateway-port", "--app-port", "--metrics-port")
+def demo(
+    seconds: float | None,
+    with_app: bool,
+    form: str,
+    folder: pathlib.Path | None,
+    manifests: pathlib.Path | None,
+    **given: Any,
+) -> None:
+    """Show all of it: an online shop on two nodes, with real packets, policies and denials.
+
+    The lab is closed: it has no way to any other network. Nothing stays behind.
+    """
+    from cli import demo as demo_command
+
+    wanted = demo_command.Wanted(seconds, with_app, form, folder, manifests)
+    sys.exit(demo_command.run(_load(given).settings, wanted))
+
+
+@cli.command()
+@click.option("--app/--no-app", "with_app", default=True, help="Whether to start the explorer.")
+@_takes("--manifests", "--store", "--gateway-port", "--app-port", "--metrics-port", "--node", "--netns",
+        "--interval", "--nflog-groups")  # fmt: skip
+@click.option("--set-sysctls", "set_collector__set_sysctls", is_flag=True, default=None,
+              help="Turn on the kernel's counting of bytes and times.")  # fmt: skip
+def up(with_app: bool, **given: Any) -> None:
+    """Run everything for one node: collector, embedded ledger, its HTTP interface, and the explorer."""
+    from cli import up as up_command
+
+    up_command.run(_load(given).settings, with_gateway=True, with_app=with_app)
+
+
+@cli.command()
+@_takes("--manifests", "--store", "--metrics-port", "--node", "--netns", "--interval", "--nflog-groups")
+@click.option("--set-sysctls", "set_collector__set_sysctls", is_flag=True, default=None,
+              help="Turn on the kernel's counting of bytes and times.")  # fmt: skip
+def collect(**given: Any) -> None:
+    """Run this node's collector alone, into a ledger."""
+    from cli import up as up_command
+
+    up_command.run(_load(given).settings, with_gateway=False, with_app=False)
+
+
+@cli.command()
+@click.argument("filter_text", metavar="[FILTER]", default="")
+@click.option("--since", default="15m", show_default=True, help="How far back: 90s, 15m, 2h, 7d.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on with new flows as they come.")
+@click.option("-o", "--output", "form", type=click.Choice(output.FORMATS), default="table")
+@click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@_takes()
+def flows(
+    filter_text: str, since: str, limit: int, follow: bool, form: str, ledger: str | None, **given: Any
+) -> None:
+    """Show flows, newest last.
+
+    FILTER is an expression such as: verdict = denied and dst.namespace = shop and dst.port in (80, 443)
+    """
+    from cli import flows as flows_command
+
+    gateway = _load(given).settings.gateway
+    url = ledger or f"http://{gateway.host}:{gateway.port}"
+    flows_command.run(url, filter_text, since=since, limit=limit, follow=follow, form=form)
+
+
+@cli.command()
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
+@_takes(*(flag for flag, _, _ in _SETTINGS))
+def config(form: str, **given: Any) -> None:
+    """Show every setting, its value, and where the value came from."""
+    items = _load(given).items
+    if form == "json":
+        rows = [{"setting": i.path, "value": i.value, "origin": i.origin, "about": i.about} for i in items]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for item in items:
+        click.echo(f"{click.style(item.path, bold=True)} = {item.value!r}  ({item.origin})")
+        click.echo(f"    {item.about}")
+
+
+@cli.command(hidden=True)
+def reference() -> None:
+    """Print the reference page of the flow record."""
+    click.echo(columns.reference(), nl=False)
+
+
+def main() -> None:
+    """Run a command; what a person can mend is one line and exit code 2."""
+    try:
+        cli.main(standalone_mode=False)
+    except errors.FlowledgerError as error:
+        output.fail(str(error))
+        sys.exit(2)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Tables for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+import yaml
+
+from model import address, enums, policyhit
+
+FORMATS = ("table", "json", "jsonl", "csv", "parquet", "yaml")
+_COLOURS = {"allowed": "green", "denied": "bold red", "unknown": "yellow"}
+
+
+def console(*, stderr: bool = False) -> rich.console.Console:
+    """A terminal, or whatever stands in its place."""
+    return rich.console.Console(stderr=stderr, highlight=False, soft_wrap=stderr)
+
+
+def plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows with every value as text or number: addresses as people write them, times as RFC 3339 in UTC."""
+    columns = {name: _plain_column(table.column(name)) for name in table.column_names}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _plain_column(column: pa.ChunkedArray[Any]) -> list[Any]:
+    if pa.types.is_fixed_size_binary(column.type):
+        return [address.render(value or b"") for value in column.to_pylist()]
+    if pa.types.is_timestamp(column.type):
+        return [_moment(value) for value in column.cast(pa.int64()).to_pylist()]
+    return column.to_pylist()
+
+
+def _moment(nanoseconds: int | None) -> str | None:
+    if not nanoseconds:
+        return None
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def write(table: pa.Table, form: str, stream: IO[str], shown: Sequence[str] = ()) -> None:
+    """Write a table in one of ``FORMATS``; ``shown`` are the columns that a terminal shows."""
+    if form == "parquet":
+        pyarrow.parquet.write_table(table, stream.buffer)  # type: ignore[attr-defined]  # stdout has one
+    elif form == "table":
+        console().print(_rich(plain(table), shown or table.column_names))
+    else:
+        _WRITERS[form](plain(table), stream)
+
+
+def _write_json(rows: list[dict[str, Any]], stream: IO[str]) -> None:
+    stream.write(json.dumps(rows, indent=2) + "\n")
+
+
+def _write_jsonl(rows: list[dict[str, Any]], stream: IO[str]) -> None:
+    stream.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _write_csv(rows: list[dict[str, Any]], stream: IO[str]) -> None:
+    writer = csv.DictWriter(stream, rows[0].keys() if rows else [])
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _write_yaml(rows: list[dict[str, Any]], stream: IO[str]) -> None:
+    yaml.safe_dump(rows, stream, sort_keys=False, allow_unicode=True)
+
+
+_WRITERS = {"json": _write_json, "jsonl": _write_jsonl, "csv": _write_csv, "yaml": _write_yaml}
+
+
+def _rich(rows: list[dict[str, Any]], shown: Sequence[str]) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for name in shown:
+        number = bool(rows) and isinstance(rows[0].get(name), int) and name != "protocol"
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(name, row.get(name)) for name in shown))
+    return table
+
+
+def _cell(name: str, value: Any) -> rich.text.Text:
+    """One cell; names from the cluster are text and never markup."""
+    if name == "protocol" and isinstance(value, int):
+        return rich.text.Text(enums.protocol_name(value))
+    if name == "deciding_rule" and value:
+        return rich.text.Text(policyhit.parse(value).describe())
+    if name in ("time", "started", "ended", "first_seen", "last_seen") and value:
+        return rich.text.Text(value[11:23])
+    if isinstance(value, int) and not isinstance(value, bool):
+        return rich.text.Text(f"{value:,}" if "port" not in name else str(value))
+    return rich.text.Text(str(value if value is not None else ""), style=_COLOURS.get(str(value), ""))
+
+
+def fail(message: str) -> None:
+    """Say what went wrong, in one line, where logs go."""
+    sys.stderr.write(f"error: {message}\n")

@@ -1,0 +1,131 @@
+"""From a node's report to the ledger: enrichment, the rows, and what the metrics say of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from collector import collector
+from enrich import enricher, manifests, timeline
+from model import cluster, enums, errors, policyhit
+from policy import parse, prefixes
+from runtime import logs, metrics
+from store import ddl, transport
+
+_limited = logs.Limited(__name__)
+
+
+class Recorder:
+    """Takes the reports of all collectors of this process.
+
+    Args:
+        feed: What names addresses and policies; None if nothing does.
+        measured: The process's metrics.
+
+    Raises:
+        ManifestError: If a policy of the feed is wrong.
+    """
+
+    def __init__(self, feed: manifests.Folder | None, measured: metrics.Metrics) -> None:
+        self._feed = feed
+        self._metrics = measured
+        self._lock = threading.Lock()
+        self._ledger: transport.Transport | None = None
+        self._labels_written: set[int] = set()
+        self._snapshot = feed.snapshot if feed else manifests.Snapshot()
+        self._prefixes = _prefixes(self._snapshot)
+        self._enricher = _enricher(self._snapshot)
+
+    def open(self, ledger: transport.Transport) -> None:
+        """Record into this ledger from now on."""
+        self._ledger = ledger
+
+    def prefixes(self) -> Mapping[str, policyhit.PolicyHit]:
+        """The NFLOG prefixes of all policies known just now."""
+        return self._prefixes
+
+    def record(self, report: collector.Report) -> None:
+        """Enrich a report and store it.
+
+        Raises:
+            StoreError: If the ledger refuses it.
+        """
+        if self._ledger is None:
+            raise errors.StoreError("there is no ledger to record into")
+        with self._lock:
+            self._refresh()
+            flows = self._enricher.enrich(report.flows, report.node)
+            self._write_labels(self._ledger)
+        if len(flows):
+            self._ledger.insert("flows", flows)
+        rows = [dataclasses.asdict(source) for source in report.completeness]
+        self._ledger.insert("completeness", pa.Table.from_pylist(rows, ddl.COMPLETENESS))
+        self._measure(report.node, flows)
+
+    def _refresh(self) -> None:
+        if self._feed is None or not self._feed.refresh():
+            return
+        self._snapshot = self._feed.snapshot
+        self._enricher = _enricher(self._snapshot)
+        try:
+            self._prefixes = _prefixes(self._snapshot)
+        except errors.ManifestError as error:
+            _limited.warning("policies not taken over", error=str(error))
+
+    def _write_labels(self, ledger: transport.Transport) -> None:
+        new = {k: v for k, v in self._snapshot.labels.items() if k not in self._labels_written}
+        if new:
+            rows = [{"labels_id": number, "labels": list(labels.items())} for number, labels in new.items()]
+            ledger.insert("label_sets", pa.Table.from_pylist(rows, ddl.LABEL_SETS))
+            self._labels_written |= new.keys()
+
+    def _measure(self, node: str, flows: pa.RecordBatch) -> None:
+        for verdict, count in _counts(flows, "verdict"):
+            self._metrics.flows.labels(node, verdict).inc(count)
+        for side in ("src", "dst"):
+            for kind, count in _counts(flows, f"{side}_kind"):
+                self._metrics.lookups.labels(kind).inc(count)
+        denied = _is(flows, "verdict", enums.Verdict.DENIED.value)
+        denied &= flows.column("connections_started").to_numpy() > 0
+        # the namespace of the workload that the policy belongs to: the source's for egress
+        for direction, side in ((enums.Direction.EGRESS, "src"), (enums.Direction.INGRESS, "dst")):
+            here = denied & _is(flows, f"{direction}_action", enums.Action.DENY.value)
+            for namespace, count in _counts(flows, f"{side}_namespace", here):
+                self._metrics.denied.labels(self._metrics.namespace(namespace), direction).inc(count)
+
+
+def _text(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """A text column as codes and the values that they stand for."""
+    array = typing.cast("pa.DictionaryArray[Any, Any]", flows.column(column))
+    return np.asarray(array.indices, np.int32), [str(value) for value in array.dictionary.to_pylist()]
+
+
+def _is(flows: pa.RecordBatch, column: str, value: str) -> npt.NDArray[np.bool_]:
+    codes, values = _text(flows, column)
+    same: npt.NDArray[np.bool_] = codes == (values.index(value) if value in values else -1)
+    return same
+
+
+def _counts(
+    flows: pa.RecordBatch, column: str, among: npt.NDArray[np.bool_] | None = None
+) -> list[tuple[str, int]]:
+    """Each value of a text column and how often it is there."""
+    codes, values = _text(flows, column)
+    counted = np.bincount(codes if among is None else codes[among], minlength=len(values))
+    return [(value, int(count)) for value, count in zip(values, counted, strict=True) if count]
+
+
+def _enricher(snapshot: manifests.Snapshot) -> enricher.Enricher:
+    return enricher.Enricher(timeline.Timeline(snapshot.claims, snapshot.networks), snapshot.services)
+
+
+def _prefixes(snapshot: manifests.Snapshot) -> dict[str, policyhit.PolicyHit]:
+    names = [namespace.name for namespace in cluster.read(snapshot.documents).namespaces]
+    return prefixes.table(parse.parse(snapshot.documents), names)
