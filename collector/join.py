@@ -118,8 +118,8 @@ class Join:
             "time": _times(np.full(count, until)),
             "started": _times(np.where(entries["started"] > 0, entries["started"], until)),
             "ended": _times(np.where(ended, stopped, 0)),
-            "connections_started": pa.array(started.astype(np.uint64)),
-            "connections_ended": pa.array(ended.astype(np.uint64)),
+            "connections_started": _counts(started),
+            "connections_ended": _counts(ended),
             "tcp_state": columns.text(enums.TCP_STATES, entries["tcp_state"]),
             "verdict": columns.text(_VERDICTS, verdict),
             **self._trace_columns(codes),
@@ -136,8 +136,8 @@ class Join:
     def _denied_rows(self, denied: attempts.Attempts, until: int) -> pa.RecordBatch:
         count = len(denied)
         nothing = np.zeros(count, np.uint64)
-        no_address = pa.array([columns.NO_ADDRESS] * count, columns.ADDRESS)
-        no_port = pa.array(np.zeros(count, np.uint16))
+        no_address = columns.array(np.zeros((count, 16), np.uint8), columns.ADDRESS)
+        no_port = columns.array(np.zeros(count, np.uint16), pa.uint16())
         values = {
             **_addresses(denied, "src", "dst"),
             **_numbers(denied, "src_port", "dst_port", "protocol", "icmp_type", "icmp_code"),
@@ -146,11 +146,11 @@ class Join:
             "time": _times(np.full(count, until)),
             "started": _times(denied["first"]),
             "ended": _times(nothing.view(np.int64)),
-            "forward_packets": pa.array(np.ascontiguousarray(denied["packets"])),
-            "forward_bytes": pa.array(np.ascontiguousarray(denied["bytes"])),
-            "reverse_packets": pa.array(nothing), "reverse_bytes": pa.array(nothing),
-            "connections_started": pa.array(denied["started"].astype(np.uint64)),
-            "connections_ended": pa.array(nothing),
+            "forward_packets": _counts(denied["packets"]),
+            "forward_bytes": _counts(denied["bytes"]),
+            "reverse_packets": _counts(nothing), "reverse_bytes": _counts(nothing),
+            "connections_started": _counts(denied["started"]),
+            "connections_ended": _counts(nothing),
             "tcp_state": columns.text(enums.TCP_STATES, np.zeros(count, np.int64)),
             "verdict": columns.text(_VERDICTS, np.full(count, _DENIED)),
             **self._trace_columns(denied["trace"]),
@@ -179,17 +179,16 @@ class Join:
 
 
 def _addresses(rows: npt.NDArray[np.void], *names: str) -> dict[str, pa.Array[Any]]:
-    return {
-        f"{name}_address": pa.FixedSizeBinaryArray.from_buffers(
-            columns.ADDRESS, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows[name]).data)]
-        )
-        for name in names
-    }
+    return {f"{name}_address": columns.array(rows[name], columns.ADDRESS) for name in names}
 
 
 def _numbers(rows: npt.NDArray[np.void], *names: str) -> dict[str, pa.Array[Any]]:
-    return {name: pa.array(np.ascontiguousarray(rows[name])) for name in names}
+    return {name: columns.array(rows[name], columns.BY_NAME[name].arrow) for name in names}
 
 
 def _times(nanoseconds: npt.NDArray[np.int64]) -> pa.Array[Any]:
-    return pa.array(np.ascontiguousarray(nanoseconds, np.int64)).cast(columns.TIME)
+    return columns.array(nanoseconds.astype(np.int64), columns.TIME)
+
+
+def _counts(numbers: npt.NDArray[Any]) -> pa.Array[Any]:
+    return columns.array(numbers.astype(np.uint64), pa.uint64())

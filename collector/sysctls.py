@@ -24,16 +24,19 @@ def missing(namespace: pathlib.Path | None, *, set_them: bool) -> list[str]:
     Raises:
         SetupError: If a switch is to be set and may not be.
     """
-    with sockets.inside(namespace):
-        off = [name for name in MEANING if (_FOLDER / name).read_text().strip() != "1"]
-        if not set_them:
-            return off
-        for name in off:
-            try:
-                (_FOLDER / name).write_text("1\n")
-            except OSError as error:
-                raise errors.SetupError(
-                    f"cannot turn on net.netfilter.{name} ({error.strerror}): set it as root with "
-                    f"`sysctl net.netfilter.{name}=1`, or leave out --set-sysctls"
-                ) from error
+    return sockets.within(namespace, lambda: _missing(set_them))
+
+
+def _missing(set_them: bool) -> list[str]:
+    off = [name for name in MEANING if (_FOLDER / name).read_text().strip() != "1"]
+    if not set_them:
+        return off
+    for name in off:
+        try:
+            (_FOLDER / name).write_text("1\n")
+        except OSError as error:
+            raise errors.SetupError(
+                f"cannot turn on net.netfilter.{name} ({error.strerror}): set it as root with "
+                f"`sysctl net.netfilter.{name}=1`, or leave out --set-sysctls"
+            ) from error
     return []

@@ -64,7 +64,7 @@ class Enricher:
             for name in ("kind", "namespace", "workload_kind", "workload", "pod")
         }
         numbers = np.array([who.labels_id for who in self._identities], np.uint64)
-        found[f"{side}_labels_id"] = pa.array(numbers[codes])
+        found[f"{side}_labels_id"] = columns.array(numbers[codes], pa.uint64())
         return found
 
     def _service(self, flows: pa.RecordBatch) -> dict[str, pa.Array[Any]]:

@@ -55,8 +55,8 @@ class Host:
 
     def open(self, family: int, kind: int, protocol: int = 0, *, port: int | None = None) -> socket.socket:
         """A socket in the host's namespace, bound to its address and to a port never used before."""
-        with namespaces.inside(self.namespace):
-            opened = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+        flags = kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        opened = namespaces.within(self.namespace, lambda: socket.socket(family, flags, protocol))
         if kind == socket.SOCK_STREAM:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         raw = kind == socket.SOCK_RAW

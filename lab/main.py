@@ -14,7 +14,7 @@ import pathlib
 import signal
 import sys
 
-from lab import controlplane, hosts, network, rules, scenario, services, traffic, truth
+from lab import controlplane, hosts, namespaces, network, rules, scenario, services, traffic, truth
 from model import cluster, enums, errors
 
 _TURN_SECONDS = 9.0
@@ -76,8 +76,10 @@ class Lab:
     def _load_rules(self) -> None:
         world = rules.World(cluster=self._control.state, policies=self._control.policies)
         for node in controlplane.NODES:
-            script = "".join(rules.render(world, node.name, family) for family in (4, 6))
-            self._network.load(node.name, script + services.render(world.cluster, node.name))
+            # One table at a time: in a user namespace a netlink message is bounded by net.core.wmem_max
+            for family in (4, 6):
+                self._network.load(node.name, rules.render(world, node.name, family))
+            self._network.load(node.name, services.render(world.cluster, node.name))
 
     async def take_turns(self, ended: asyncio.Event) -> None:
         """Until the end: a pod ends, and a while later another workload's pod gets its address."""
@@ -151,6 +153,14 @@ async def _run(folder: pathlib.Path, manifests: pathlib.Path) -> None:
     _say("ended")
 
 
+def _leave() -> None:
+    """Never touch the network that we were started in, not even by mistake."""
+    try:
+        namespaces.leave()
+    except OSError as error:
+        raise errors.SetupError(f"cannot make a network namespace ({error.strerror}): run as root") from error
+
+
 def main() -> None:
     """Run the lab until told to end."""
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
@@ -158,6 +168,7 @@ def main() -> None:
     parser.add_argument("--manifests", type=pathlib.Path, default=controlplane.built_in())
     given = parser.parse_args()
     try:
+        _leave()
         asyncio.run(_run(given.folder, given.manifests))
     except errors.FlowledgerError as error:
         _say(f"error: {error}")

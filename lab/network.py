@@ -9,10 +9,9 @@ No interface and no route leads out of it.
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pyroute2
@@ -88,102 +87,40 @@ class Network:
                 "namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0, and "
                 "kernel.apparmor_restrict_unprivileged_userns=0)"
             ) from error
-        self._build_world()
+        self._configure(WORLD, _build_world)
         for node in controlplane.NODES:
             self._build_node(node)
-        self._route_world()
+        self._configure(WORLD, _route_world)
 
     def _create(self, name: str, sysctls: dict[str, str] | None = None) -> None:
         namespaces.create(self.path(name))
-        with namespaces.inside(self.path(name)):
-            namespaces.set_sysctls(_EVERYWHERE | (sysctls or {}))
-        with self._links(name) as links:
-            links.link("set", index=1, state="up")
+        namespaces.within(self.path(name), lambda: namespaces.set_sysctls(_EVERYWHERE | (sysctls or {})))
+        self._configure(name, lambda links: links.link("set", index=1, state="up"))
 
-    @contextlib.contextmanager
-    def _links(self, name: str) -> Iterator[Any]:  # pyroute2 has no types
-        """The rtnetlink door of a namespace."""
-        with namespaces.inside(self.path(name)):
-            links = pyroute2.IPRoute()
-        with links:
-            yield links
+    def _configure(self, name: str, work: Callable[[Any], object]) -> None:
+        """Do something with the rtnetlink door of a namespace."""
 
-    def _build_world(self) -> None:
-        with self._links(WORLD) as links:
-            links.link("add", ifname="fabric", kind="bridge")
-            fabric = links.link_lookup(ifname="fabric")[0]
-            _address(links, fabric, WORLD_ADDRESSES, (24, 64))
-            links.link("set", index=fabric, state="up")
-            for addresses in OUTSIDE.values():
-                _address(links, 1, addresses, _BITS)
+        def inside() -> None:  # pyroute2 opens its sockets when they are used, so all of it happens there
+            with pyroute2.IPRoute() as links:
+                work(links)
+
+        namespaces.within(self.path(name), inside)
 
     def _build_node(self, node: controlplane.Node) -> None:
-        port = f"to-{node.name}"
-        with self._links(WORLD) as links:
-            links.link(
-                "add", ifname=port, kind="veth",
-                peer={"ifname": "eth0", "net_ns_fd": str(self.path(node.name))},
-            )  # fmt: skip
-            index = links.link_lookup(ifname=port)[0]
-            links.link("set", index=index, master=links.link_lookup(ifname="fabric")[0], state="up")
-        with self._links(node.name) as links:
-            uplink = links.link_lookup(ifname="eth0")[0]
-            _address(links, uplink, node.addresses, (24, 64))
-            links.link("set", index=uplink, state="up")
-            for gateway in WORLD_ADDRESSES:
-                links.route("add", dst="default", gateway=gateway, family=_family(gateway))
-            self._build_tunnel(links, node, uplink)
-
-    def _build_tunnel(self, links: Any, node: controlplane.Node, uplink: int) -> None:
-        links.link(
-            "add", ifname="vxlan.calico", kind="vxlan", vxlan_id=_VXLAN_ID, vxlan_port=_VXLAN_PORT,
-            vxlan_link=uplink, vxlan_local=node.addresses[0], vxlan_learning=False, address=_tunnel_mac(node),
-            mtu=_MTU,
-        )  # fmt: skip
-        tunnel = links.link_lookup(ifname="vxlan.calico")[0]
-        _address(links, tunnel, node.tunnel, _BITS)
-        links.link("set", index=tunnel, state="up")
-        for other in controlplane.NODES:
-            if other != node:
-                _join(links, tunnel, other)
-
-    def _route_world(self) -> None:
-        """The way from outside to the load balancer's addresses; pods' own addresses have none."""
-        first = controlplane.NODES[0]
-        with self._links(WORLD) as links:
-            for virtual, gateway, bits in zip(_VIRTUAL, first.addresses, _BITS, strict=True):
-                links.route("add", dst=f"{virtual}/{bits}", gateway=gateway)
+        self._configure(WORLD, lambda links: _plug_in(links, node, self.path(node.name)))
+        self._configure(node.name, lambda links: _connect(links, node))
 
     def add_pod(self, pod: cluster.Pod) -> None:
         """A namespace for the pod, with its addresses, and the way there from its node."""
-        name = self.pod_path(pod).name
-        self._create(name)
-        outer = rules.interface_name(pod.namespace, pod.name)
-        with self._links(pod.node) as links:
-            links.link(
-                "add", ifname=outer, kind="veth", address=_GATEWAY_MAC, mtu=_MTU,
-                peer={"ifname": "eth0", "net_ns_fd": str(self.path(name)), "mtu": _MTU},
-            )  # fmt: skip
-            index = links.link_lookup(ifname=outer)[0]
-            links.link("set", index=index, state="up")
-            for address, bits in zip(pod.addresses, _BITS, strict=True):
-                links.route("add", dst=f"{address}/{bits}", oif=index)
-        with self._links(name) as links:
-            inner = links.link_lookup(ifname="eth0")[0]
-            _address(links, inner, pod.addresses, _BITS)
-            links.link("set", index=inner, state="up")
-            for gateway in _GATEWAY:
-                links.neigh("add", dst=gateway, lladdr=_GATEWAY_MAC, ifindex=inner, state="permanent")
-            links.route("add", dst=f"{_GATEWAY[0]}/32", oif=inner, scope="link")
-            for gateway in _GATEWAY:
-                links.route("add", dst="default", gateway=gateway, oif=inner, family=_family(gateway))
+        path = self.pod_path(pod)
+        self._create(path.name)
+        self._configure(pod.node, lambda links: _attach_pod(links, pod, path))
+        self._configure(path.name, lambda links: _connect_pod(links, pod))
 
     def remove_pod(self, pod: cluster.Pod) -> None:
         """Take the pod's addresses away from its node, then its namespace."""
-        with self._links(pod.node) as links:
-            links.link(
-                "del", index=links.link_lookup(ifname=rules.interface_name(pod.namespace, pod.name))[0]
-            )
+        name = rules.interface_name(pod.namespace, pod.name)
+        self._configure(pod.node, lambda links: links.link("del", index=_index(links, name)))
         namespaces.remove(self.pod_path(pod))
 
     def load(self, name: str, script: str) -> None:
@@ -192,15 +129,85 @@ class Network:
         Raises:
             SetupError: If nft is missing or refuses the script.
         """
-        with namespaces.inside(self.path(name)):
-            try:
-                done = subprocess.run(
-                    ["nft", "-f", "-"], input=script, capture_output=True, text=True, check=False
-                )
-            except FileNotFoundError:
-                raise errors.SetupError("nft is missing: install the package nftables") from None
+        command = ["nft", "-f", "-"]
+        try:
+            done = namespaces.within(self.path(name), lambda: subprocess.run(
+                command, input=script, capture_output=True, text=True, check=False
+            ))  # fmt: skip
+        except FileNotFoundError:
+            raise errors.SetupError("nft is missing: install the package nftables") from None
         if done.returncode:
             raise errors.SetupError(f"nft refused the rules of {name}: {done.stderr.strip()}")
+
+
+def _build_world(links: Any) -> None:
+    links.link("add", ifname="fabric", kind="bridge")
+    fabric = _index(links, "fabric")
+    _address(links, fabric, WORLD_ADDRESSES, (24, 64))
+    links.link("set", index=fabric, state="up")
+    for addresses in OUTSIDE.values():
+        _address(links, 1, addresses, _BITS)
+
+
+def _route_world(links: Any) -> None:
+    """The way from outside to the load balancer's addresses; pods' own addresses have none."""
+    for virtual, gateway, bits in zip(_VIRTUAL, controlplane.NODES[0].addresses, _BITS, strict=True):
+        links.route("add", dst=f"{virtual}/{bits}", gateway=gateway)
+
+
+def _plug_in(links: Any, node: controlplane.Node, namespace: pathlib.Path) -> None:
+    """In the world: a cable from the fabric to the node."""
+    port = f"to-{node.name}"
+    links.link("add", ifname=port, kind="veth", peer={"ifname": "eth0", "net_ns_fd": str(namespace)})
+    links.link("set", index=_index(links, port), master=_index(links, "fabric"), state="up")
+
+
+def _connect(links: Any, node: controlplane.Node) -> None:
+    """In the node: its uplink, and the overlay to the other nodes."""
+    uplink = _index(links, "eth0")
+    _address(links, uplink, node.addresses, (24, 64))
+    links.link("set", index=uplink, state="up")
+    for gateway in WORLD_ADDRESSES:
+        links.route("add", dst="default", gateway=gateway, family=_family(gateway))
+    links.link(
+        "add", ifname="vxlan.calico", kind="vxlan", vxlan_id=_VXLAN_ID, vxlan_port=_VXLAN_PORT,
+        vxlan_link=uplink, vxlan_local=node.addresses[0], vxlan_learning=False, address=_tunnel_mac(node),
+        mtu=_MTU,
+    )  # fmt: skip
+    tunnel = _index(links, "vxlan.calico")
+    _address(links, tunnel, node.tunnel, _BITS)
+    links.link("set", index=tunnel, state="up")
+    for other in controlplane.NODES:
+        if other != node:
+            _join(links, tunnel, other)
+
+
+def _attach_pod(links: Any, pod: cluster.Pod, namespace: pathlib.Path) -> None:
+    """In the node: the pod's veth pair, and the routes to its addresses."""
+    outer = rules.interface_name(pod.namespace, pod.name)
+    peer = {"ifname": "eth0", "net_ns_fd": str(namespace), "mtu": _MTU}
+    links.link("add", ifname=outer, kind="veth", address=_GATEWAY_MAC, mtu=_MTU, peer=peer)
+    index = _index(links, outer)
+    links.link("set", index=index, state="up")
+    for address, bits in zip(pod.addresses, _BITS, strict=True):
+        links.route("add", dst=f"{address}/{bits}", oif=index)
+
+
+def _connect_pod(links: Any, pod: cluster.Pod) -> None:
+    """In the pod: its addresses, and one gateway that is always there."""
+    inner = _index(links, "eth0")
+    _address(links, inner, pod.addresses, _BITS)
+    links.link("set", index=inner, state="up")
+    for gateway in _GATEWAY:
+        links.neigh("add", dst=gateway, lladdr=_GATEWAY_MAC, ifindex=inner, state="permanent")
+    links.route("add", dst=f"{_GATEWAY[0]}/32", oif=inner, scope="link")
+    for gateway in _GATEWAY:
+        links.route("add", dst="default", gateway=gateway, oif=inner, family=_family(gateway))
+
+
+def _index(links: Any, name: str) -> int:
+    index: int = links.link_lookup(ifname=name)[0]
+    return index
 
 
 def _family(address: str) -> int:

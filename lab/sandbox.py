@@ -46,9 +46,8 @@ def run(inside: Callable[[], int]) -> int:
 def _unshared(libc: ctypes.CDLL, inside: Callable[[], int]) -> int:
     """Leave this process's namespaces, and run the function as the first process of the new ones."""
     user, group = os.getuid(), os.getgid()
-    flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)
-    _call(libc.unshare(flags), "make namespaces")
-    if user:
+    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID):  # not root, or root without rights as in a container
+        _call(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWPID), "make namespaces")
         _map_root(user, group)
     return _child(lambda libc: _first(libc, inside))
 

@@ -97,10 +97,10 @@ def count(namespace: pathlib.Path) -> dict[str, tuple[int, int]]:
     The keys are ``sent`` or ``received``, then source, protocol, port, destination, port; for pings
     source, identifier, destination.
     """
-    with namespaces.inside(namespace):
-        done = subprocess.run(
-            ["nft", "-nj", "list", "table", "inet", "truth"], capture_output=True, text=True, check=False
-        )
+    command = ["nft", "-nj", "list", "table", "inet", "truth"]
+    done = namespaces.within(
+        namespace, lambda: subprocess.run(command, capture_output=True, text=True, check=False)
+    )
     if done.returncode:
         raise errors.SetupError(f"nft cannot read the counters at {namespace}: {done.stderr.strip()}")
     counted: dict[str, tuple[int, int]] = {}

@@ -144,13 +144,30 @@ def schema(stage: Stage) -> pa.Schema:
     return pa.schema([pa.field(c.name, c.arrow, nullable=False) for c in COLUMNS if c.stage <= stage])
 
 
+def array(numbers: npt.NDArray[Any], kind: pa.DataType) -> pa.Array[Any]:
+    """A column of fixed-width values around a numpy array, without a copy where it is contiguous.
+
+    ``pyarrow.array`` would do as well, but it imports pandas where that is installed, which costs a second
+    and 60 MB.
+    """
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers).data)])
+
+
 def text(values: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.DictionaryArray[Any, Any]:
     """A text column from codes into a list of values, which may hold a value twice."""
     distinct = sorted(set(values))
     place = {value: i for i, value in enumerate(distinct)}
     recode = np.array([place[value] for value in values], np.int32)
     indices = recode[codes] if len(codes) else np.zeros(0, np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(distinct, pa.string()))
+    return pa.DictionaryArray.from_arrays(array(indices, pa.int32()), _strings(distinct))
+
+
+def _strings(values: Sequence[str]) -> pa.StringArray:
+    encoded = [value.encode() for value in values]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets.data), pa.py_buffer(b"".join(encoded))
+    )
 
 
 def reference() -> str:

@@ -6,7 +6,7 @@
     ├── FilterError          a filter expression does not parse
     └── StoreError           the ledger refused, or is not what we expect
 
-A programming error is a built-in exception and stays one.
+A programming error is a built-in exception and stays one. None is frozen: Python itself sets a traceback.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StoreError(FlowledgerError):
     """The ledger refused a statement, or is not a ledger of this version."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class ManifestError(FlowledgerError):
     """One object of a manifest is wrong.
 
@@ -47,7 +47,7 @@ class ManifestError(FlowledgerError):
         return f"{where}: {self.field}: {self.reason}" if self.field else f"{where}: {self.reason}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class FilterError(FlowledgerError):
     """A filter expression is wrong at one character.
 

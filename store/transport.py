@@ -10,7 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from model import errors
-from store import http, parameters
+from store import ddl, http, parameters
 
 
 class Transport(Protocol):
@@ -41,8 +41,12 @@ class Transport(Protocol):
         """Let go of it; a second time does nothing."""
 
 
-def open(url: str) -> Transport:  # noqa: A001 (called as transport.open)
+def open(url: str, retention_days: int = ddl.RETENTION_DAYS) -> Transport:  # noqa: A001 (called as transport.open)
     """The ledger at a URL: ``chdb:///folder`` or ``http://host:port``.
+
+    Args:
+        url: Where it is.
+        retention_days: How long a ledger that is made now keeps flows; 0 for ever.
 
     Raises:
         SetupError: If the URL names no way that we know.
@@ -53,10 +57,10 @@ def open(url: str) -> Transport:  # noqa: A001 (called as transport.open)
         raise errors.SetupError(
             f"the store {url!r} is not one of {', '.join(SCHEMES)}: write chdb:///folder or http://host:port"
         )
-    return SCHEMES[scheme](url)
+    return SCHEMES[scheme](url, retention_days)
 
 
-def _embedded(url: str) -> Transport:
+def _embedded(url: str, retention_days: int) -> Transport:
     # Only who owns a folder needs the engine, half a gigabyte of it.
     try:
         from store import chdb
@@ -69,8 +73,12 @@ def _embedded(url: str) -> Transport:
         raise errors.SetupError(
             f"the store {url!r} names no folder: write three slashes, as in chdb:///var/lib/flowledger"
         )
-    return chdb.Embedded(pathlib.Path(urllib.parse.unquote(parts.path)))
+    return chdb.Embedded(pathlib.Path(urllib.parse.unquote(parts.path)), retention_days)
 
 
-SCHEMES: dict[str, Callable[[str], Transport]] = {"chdb": _embedded, "http": http.Remote}
+def _remote(url: str, _: int) -> Transport:
+    return http.Remote(url)
+
+
+SCHEMES: dict[str, Callable[[str, int], Transport]] = {"chdb": _embedded, "http": _remote}
 """Scheme of a URL to what opens it."""

@@ -26,9 +26,10 @@ class Source:
     """
 
     def __init__(self, namespace: pathlib.Path | None, *, receive_buffer: int, capacity: int) -> None:
-        with sockets.inside(namespace):
-            events = sockets.open_netfilter(groups=_DESTROY_GROUP, receive_buffer=receive_buffer)
-            self._table = sockets.open_netfilter(receive_buffer=receive_buffer)
+        events, self._table = sockets.within(namespace, lambda: (
+            sockets.open_netfilter(groups=_DESTROY_GROUP, receive_buffer=receive_buffer),
+            sockets.open_netfilter(receive_buffer=receive_buffer),
+        ))  # fmt: skip
         self._events = sockets.Receiver(events, name="conntrack events", capacity=capacity)
         self.malformed = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import concurrent.futures
 import ctypes
 import errno
 import os
@@ -10,9 +10,12 @@ import pathlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 from model import errors
+
+_Result = TypeVar("_Result")
 
 NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
@@ -25,42 +28,32 @@ _SO_MEMINFO, _SK_MEMINFO_VARS, _SK_MEMINFO_DROPS = 55, 9, 8
 _CLONE_NEWNET = 0x40000000
 
 
-@contextlib.contextmanager
-def inside(namespace: pathlib.Path | None) -> Iterator[None]:
-    """This thread inside a network namespace; None leaves it where it is.
+def within(namespace: pathlib.Path | None, work: Callable[[], _Result]) -> _Result:
+    """Do something in a network namespace; None is the one that we are in.
 
-    A socket stays for ever in the namespace in which it was made, so a short stay is enough.
+    A socket stays for ever in the namespace in which it was made. The work is done by a thread that is never
+    seen again: in a user namespace there is no right to come back.
 
     Raises:
         SetupError: If there is no such namespace, or no right to enter it.
     """
     if namespace is None:
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
+        return work()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        thread.submit(_enter, namespace).result()
+        return thread.submit(work).result()
 
-    def enter(descriptor: int) -> None:
-        if libc.setns(descriptor, _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+def _enter(namespace: pathlib.Path) -> None:
     try:
+        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            there = os.open(namespace, os.O_RDONLY)
-            try:
-                enter(there)
-            finally:
-                os.close(there)
-        except OSError as error:
-            raise errors.SetupError(
-                f"cannot enter network namespace {namespace}: {error.strerror}"
-            ) from error
-        try:
-            yield
+            if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         finally:
-            enter(home)
-    finally:
-        os.close(home)
+            os.close(descriptor)
+    except OSError as error:
+        raise errors.SetupError(f"cannot enter network namespace {namespace}: {error.strerror}") from error
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

@@ -38,8 +38,7 @@ class Source:
     def __init__(
         self, namespace: pathlib.Path | None, groups: tuple[int, ...], *, receive_buffer: int, capacity: int
     ) -> None:
-        with sockets.inside(namespace):
-            opened = sockets.open_netfilter(receive_buffer=receive_buffer)
+        opened = sockets.within(namespace, lambda: sockets.open_netfilter(receive_buffer=receive_buffer))
         try:
             for group in groups:
                 _bind(opened, group)

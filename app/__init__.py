@@ -1,0 +1,1 @@
+"""The explorer: what the ledger holds, on a screen."""

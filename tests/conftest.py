@@ -1,0 +1,15 @@
+"""What all tests share."""
+
+import socket
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> list[str]:
+    """Flags that give a Flowledger process ports which nobody else has."""
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        opened = {"--gateway-port": first, "--app-port": second, "--metrics-port": third}
+        for one in opened.values():
+            one.bind(("127.0.0.1", 0))
+        return [word for flag, one in opened.items() for word in (flag, str(one.getsockname()[1]))]
