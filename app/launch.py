@@ -16,6 +16,7 @@ DEFAULT_LEDGER = "http://127.0.0.1:8123"
 _FOLDER = pathlib.Path(__file__).resolve().parent
 
 _OPTIONS = {
+    "logger.level": "warning",
     "server.headless": "true",
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": "false",

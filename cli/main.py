@@ -150,9 +150,13 @@ def config(form: str, **given: Any) -> None:
 
 
 @cli.command(hidden=True)
-def reference() -> None:
-    """Print the reference page of the flow record."""
-    click.echo(columns.reference(), nl=False)
+@click.argument("page", type=click.Choice(["flow-record", "filters", "settings"]), default="flow-record")
+def reference(page: str) -> None:
+    """Print a reference page of docs/reference."""
+    from store import filters
+
+    pages = {"flow-record": columns.reference, "filters": filters.reference, "settings": settings.reference}
+    click.echo(pages[page](), nl=False)
 
 
 def main() -> None:

@@ -160,6 +160,25 @@ def load(
     ))  # fmt: skip
 
 
+def reference() -> str:
+    """The reference page of all settings, as Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "Defaults, then the TOML file given with `--config`, then variables, then flags; the last one wins.",
+        "`flowledger config` shows what is in force and where it came from.",
+        "Generated from `runtime/settings.py`; `flowledger reference settings` writes it.",
+        "",
+        "| setting | variable | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for item in load(environment={}).items:
+        variable = PREFIX + item.path.upper().replace(".", "__")
+        value = "the host's name" if item.path == "collector.node" else f"`{item.value!r}`"
+        lines.append(f"| `{item.path}` | `{variable}` | {value} | {item.about} |")
+    return "\n".join(lines) + "\n"
+
+
 def _from_file(file: pathlib.Path | None) -> Iterator[tuple[str, object]]:
     if file is None:
         return

@@ -77,6 +77,26 @@ FIELDS: Mapping[str, str] = _fields()
 """Every field, as it is written, and what it means; one that ends in a dot wants the rest of the name."""
 
 
+def reference() -> str:
+    """The reference page of the language, as Markdown."""
+    grammar = (__doc__ or "").partition("\n\n")[2].replace("``", "`").replace("in `FIELDS`", "below")
+    lines = [
+        "# The filter language",
+        "",
+        "One language for the command line, the explorer and whoever asks the ledger through us.",
+        "Generated from `store/filters.py`; `flowledger reference filters` writes it.",
+        "",
+        "    verdict = denied and dst.namespace = shop and dst.port in (80, 443)",
+        "    not dst.address in 10.0.0.0/8 and src.label.app = web",
+        "",
+        grammar,
+        "| field | meaning |",
+        "|---|---|",
+        *(f"| `{name}{'NAME' if name.endswith('.') else ''}` | {about} |" for name, about in FIELDS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def compile(text: str) -> Condition:  # noqa: A001 (called as filters.compile)
     """The condition that a filter expression stands for; empty text means everything.
 

@@ -13,11 +13,12 @@ RANGES: dict[str, int] = {"5m": 300, "15m": 900, "1h": 3_600, "24h": 86_400, "7d
 DEFAULT = "1h"
 
 _BARS = 72
+_SHORTEST_SECONDS = 60
 _BUCKETS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400)
 
 
 def span(name: str, now: int, bounds: queries.Span) -> queries.Span:
-    """The span that a button stands for.
+    """The span that a button stands for; a young ledger is shown from its first row, so that charts are full.
 
     Args:
         name: One of `RANGES`.
@@ -26,7 +27,8 @@ def span(name: str, now: int, bounds: queries.Span) -> queries.Span:
     """
     if name == ALL:
         return bounds
-    return queries.Span(now - RANGES[name] * formats.SECOND, now)
+    first = min(bounds.start, now - _SHORTEST_SECONDS * formats.SECOND)
+    return queries.Span(max(now - RANGES[name] * formats.SECOND, first), now)
 
 
 def bucket_seconds(stretch: queries.Span) -> int:
