@@ -47,6 +47,8 @@ def run(configured: settings.Settings, wanted: Wanted) -> int:
     """
     manifests = wanted.manifests or controlplane.built_in()
     parse.parse(manifest.load(manifests))
+    # Debian keeps nft where the shells of ordinary users do not look
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     for tool, package in _TOOLS.items():
         if not shutil.which(tool):
             raise errors.SetupError(f"{tool} is missing: install the package {package}")
@@ -195,8 +197,8 @@ def _summarise(ledger: transport.Transport, form: str, stream: IO[str]) -> None:
     span = moments.since("1d")
     total, edges = queries.summary(ledger, span), queries.edges(ledger, span)
     if form == "table":
-        output.write(edges, form, stream, ("src", "dst", "dst_port", "protocol", "verdict", "deciding_rule",
-                                           "connections", "bytes"))  # fmt: skip
+        output.write(edges, form, stream, ("src", "dst", "dst_port", "protocol", "verdict", "connections",
+                                           "bytes", "deciding_rule"))  # fmt: skip
         stream.write(f"{total.flows} connections: {total.allowed} allowed, {total.denied} denied, "
                      f"{total.unknown} unanswered; {total.completeness:.2%} complete\n")  # fmt: skip
         return

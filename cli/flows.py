@@ -11,8 +11,8 @@ from cli import moments, output
 from model import errors
 from store import filters, queries, transport
 
-_SHOWN = ("time", "node", "src", "dst", "dst_port", "protocol", "verdict", "deciding_rule",
-          "forward_bytes", "reverse_bytes")  # fmt: skip
+_SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
+          "deciding_rule")  # fmt: skip
 _POLL_SECONDS = 1.0
 _STREAMED = ("table", "jsonl", "csv")
 
@@ -28,8 +28,11 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     condition = filters.compile(text)
     ledger = transport.open(url)
     found = queries.flows(ledger, moments.since(since), condition, limit)
-    found = found.take(list(range(len(found) - 1, -1, -1)))
-    output.write(found, form, sys.stdout, _SHOWN)
+    found = found.take(pa.array(range(len(found) - 1, -1, -1), pa.int64()))
+    if len(found) or follow or form != "table":
+        output.write(found, form, sys.stdout, _SHOWN)
+    else:
+        output.console(stderr=True).print(f"no such flow in the last {since}; --since goes further back")
     if len(found) == limit and not follow:
         output.console(stderr=True).print(f"the newest {limit} are shown; --limit shows more")
     if follow:
@@ -46,7 +49,7 @@ def _follow(
         time.sleep(_POLL_SECONDS)
         fresh = queries.since(ledger, last, condition, limit)
         if len(fresh):
-            output.write(fresh, form, sys.stdout, _SHOWN)
+            output.write(fresh, form, sys.stdout, _SHOWN, header=False)
             last = _last(fresh, last)
 
 

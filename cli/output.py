@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import IO, Any
@@ -20,12 +21,14 @@ import yaml
 from model import address, enums, policyhit
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "yaml")
+_WIDE = 160
 _COLOURS = {"allowed": "green", "denied": "bold red", "unknown": "yellow"}
 
 
 def console(*, stderr: bool = False) -> rich.console.Console:
-    """A terminal, or whatever stands in its place."""
-    return rich.console.Console(stderr=stderr, highlight=False, soft_wrap=stderr)
+    """A terminal, or whatever stands in its place, which is taken to be wide."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+    return rich.console.Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=wide)
 
 
 def plain(table: pa.Table) -> list[dict[str, Any]]:
@@ -49,12 +52,27 @@ def _moment(nanoseconds: int | None) -> str | None:
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
-def write(table: pa.Table, form: str, stream: IO[str], shown: Sequence[str] = ()) -> None:
-    """Write a table in one of ``FORMATS``; ``shown`` are the columns that a terminal shows."""
+def write(
+    table: pa.Table, form: str, stream: IO[str], shown: Sequence[str] = (), *, header: bool = True
+) -> None:
+    """Write a table in one of ``FORMATS``.
+
+    Args:
+        table: The rows.
+        form: One of ``FORMATS``.
+        stream: Where to; a terminal's table goes to standard output.
+        shown: The columns that a terminal shows; all where none are named.
+        header: Whether to name the columns, where the format does that; not when going on with a table.
+    """
     if form == "parquet":
         pyarrow.parquet.write_table(table, stream.buffer)  # type: ignore[attr-defined]  # stdout has one
     elif form == "table":
-        console().print(_rich(plain(table), shown or table.column_names))
+        console().print(_rich(plain(table), shown or table.column_names, header=header))
+    elif form == "csv":
+        writer = csv.DictWriter(stream, table.column_names)
+        if header:
+            writer.writeheader()
+        writer.writerows(plain(table))
     else:
         _WRITERS[form](plain(table), stream)
 
@@ -67,24 +85,21 @@ def _write_jsonl(rows: list[dict[str, Any]], stream: IO[str]) -> None:
     stream.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _write_csv(rows: list[dict[str, Any]], stream: IO[str]) -> None:
-    writer = csv.DictWriter(stream, rows[0].keys() if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
-
-
 def _write_yaml(rows: list[dict[str, Any]], stream: IO[str]) -> None:
     yaml.safe_dump(rows, stream, sort_keys=False, allow_unicode=True)
 
 
-_WRITERS = {"json": _write_json, "jsonl": _write_jsonl, "csv": _write_csv, "yaml": _write_yaml}
+_WRITERS = {"json": _write_json, "jsonl": _write_jsonl, "yaml": _write_yaml}
 
 
-def _rich(rows: list[dict[str, Any]], shown: Sequence[str]) -> rich.table.Table:
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+def _rich(rows: list[dict[str, Any]], shown: Sequence[str], *, header: bool) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
     for name in shown:
         number = bool(rows) and isinstance(rows[0].get(name), int) and name != "protocol"
-        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            name.replace("_", " "), justify="right" if number else "left", overflow="fold",
+            no_wrap=name != "deciding_rule",
+        )  # fmt: skip
     for row in rows:
         table.add_row(*(_cell(name, row.get(name)) for name in shown))
     return table

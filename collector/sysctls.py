@@ -22,13 +22,16 @@ def missing(namespace: pathlib.Path | None, *, set_them: bool) -> list[str]:
     They only hold for connections that begin after they are turned on.
 
     Raises:
-        SetupError: If a switch is to be set and may not be.
+        SetupError: If a switch is to be set and may not be, or the kernel has no connection tracking.
     """
     return sockets.within(namespace, lambda: _missing(set_them))
 
 
 def _missing(set_them: bool) -> list[str]:
-    off = [name for name in MEANING if (_FOLDER / name).read_text().strip() != "1"]
+    try:
+        off = [name for name in MEANING if (_FOLDER / name).read_text().strip() != "1"]
+    except FileNotFoundError as error:
+        raise errors.SetupError("the kernel tracks no connections here: modprobe nf_conntrack") from error
     if not set_them:
         return off
     for name in off:

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -206,8 +207,16 @@ def test_a_taken_port_is_named(own_place, free_ports, flag):
 
 
 def test_a_missing_tool_is_named(own_place, free_ports):
-    place = {**own_place, "PATH": "/nowhere"}
-    _assert_refused(place, ["demo", "--no-app", *free_ports], r"nft is missing: install the package nftables")
+    hidden = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'mount --bind /dev/null {shutil.which("nft")}; exec "$@"',
+        "sh",
+    ]
+    said = r"nft is missing: install the package nftables"
+    _assert_refused(own_place, ["demo", "--no-app", *free_ports], said, wrapper=hidden)
     assert _traces(own_place)["files"] == []
 
 
