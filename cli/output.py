@@ -22,6 +22,8 @@ from model import address, enums, policyhit
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "yaml")
 _WIDE = 160
+_SHORT = {"dst_port": "port", "protocol": "proto", "forward_bytes": "sent", "reverse_bytes": "received",
+          "deciding_rule": "decided by"}  # fmt: skip
 _COLOURS = {"allowed": "green", "denied": "bold red", "unknown": "yellow"}
 
 
@@ -97,8 +99,8 @@ def _rich(rows: list[dict[str, Any]], shown: Sequence[str], *, header: bool) -> 
     for name in shown:
         number = bool(rows) and isinstance(rows[0].get(name), int) and name != "protocol"
         table.add_column(
-            name.replace("_", " "), justify="right" if number else "left", overflow="fold",
-            no_wrap=name != "deciding_rule",
+            _SHORT.get(name, name.replace("_", " ")), justify="right" if number else "left", overflow="fold",
+            no_wrap=name != "deciding_rule", min_width=28 if name == "deciding_rule" else None,
         )  # fmt: skip
     for row in rows:
         table.add_row(*(_cell(name, row.get(name)) for name in shown))
