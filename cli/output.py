@@ -100,7 +100,7 @@ def _rich(rows: list[dict[str, Any]], shown: Sequence[str], *, header: bool) -> 
         number = bool(rows) and isinstance(rows[0].get(name), int) and name != "protocol"
         table.add_column(
             _SHORT.get(name, name.replace("_", " ")), justify="right" if number else "left", overflow="fold",
-            no_wrap=name != "deciding_rule", min_width=28 if name == "deciding_rule" else None,
+            no_wrap=name != "deciding_rule", min_width=16 if name == "deciding_rule" else None,
         )  # fmt: skip
     for row in rows:
         table.add_row(*(_cell(name, row.get(name)) for name in shown))

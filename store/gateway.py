@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import http.server
+import ipaddress
 import re
 import socket
 import socketserver
+import sys
 import threading
 import urllib.parse
 
@@ -77,7 +79,13 @@ class _Server(socketserver.ThreadingTCPServer):
     def __init__(self, address: tuple[str, int], ledger: transport.Transport) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.ledger = ledger
+        self.loopback = _names_this_machine(f"[{address[0]}]" if ":" in address[0] else address[0])
         super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that left before its answer came."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # what the base class gave
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -108,7 +116,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         target = urllib.parse.urlsplit(self.path)
         fields = dict(urllib.parse.parse_qsl(target.query, keep_blank_values=True))
         statement = "\n".join(part for part in (fields.get("query", ""), body) if part.strip())
-        if target.path == "/ping" or (target.path == "/" and not statement):
+        if self.server.loopback and not _names_this_machine(self.headers.get("Host", "")):
+            # A page from elsewhere, whose name was made to point here, reads with its visitor's browser
+            self._send(403, "this ledger is served to this machine alone\n")
+        elif target.path == "/ping" or (target.path == "/" and not statement):
             self._send(200, "Ok.\n")
         elif target.path != "/":
             self._send(404, f"there is no {target.path} here; statements go to /\n")
@@ -141,6 +152,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether a Host header is one that a program on this machine writes; some write none."""
+    try:
+        name = urllib.parse.urlsplit(f"//{host}").hostname or "localhost"
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def ask(

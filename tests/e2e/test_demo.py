@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -104,6 +105,24 @@ def test_the_start_after_a_kill_cleans_up(own_place, free_ports):
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["flows"] > 0
     assert _gone(own_place) == before
+
+
+def test_metrics_and_health_are_served(own_place, free_ports):
+    base = f"http://127.0.0.1:{free_ports[free_ports.index('--metrics-port') + 1]}"
+    with _running(own_place, free_ports):
+        deadline = time.monotonic() + 20
+        wanted = 'flowledger_denied_connections_total{direction="ingress",namespace="shop"}'
+        while wanted not in (metrics := _read(f"{base}/metrics")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert wanted in metrics
+        assert 'flowledger_collector_lost_events_total{node="node-1",source="nflog"} 0.0' in metrics
+        assert _read(f"{base}/healthz") == "ok\n"
+        assert _read(f"{base}/readyz") == "ok\n"
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
 
 
 def test_a_second_demo_is_refused(own_place, free_ports):

@@ -184,3 +184,24 @@ def test_stopped_gateway_frees_its_port(ledger: chdb.Embedded) -> None:
     again.start()
     assert _ask(again.url, path="/ping")[0] == 200
     again.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        pytest.param("127.0.0.1:8123", 200, id="address"),
+        pytest.param("localhost", 200, id="name"),
+        pytest.param("[::1]:8123", 200, id="IPv6"),
+        pytest.param("ledger.attacker.example:8123", 403, id="a name from elsewhere that points here"),
+        pytest.param("192.0.2.7", 403, id="an address from elsewhere"),
+        pytest.param("[::1", 403, id="nonsense"),
+    ],
+)
+def test_only_names_of_this_machine_are_answered_on_loopback(url: str, host: str, status: int) -> None:
+    request = urllib.request.Request(f"{url}/?query=SELECT+1", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == status
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.code == status
