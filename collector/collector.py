@@ -105,13 +105,13 @@ class Collector:
         self._conntrack.close()
 
     def start(self) -> None:
-        """Take note of what is there, and report from now on."""
+        """Say what this node offers, and report from now on."""
         for line in self.offer():
             _log.info(line, extra={"fields": {"node": self._settings.node}})
         self._conntrack.start()
         self._nflog.start()
         self._join = join.Join(self._settings.node, self._traces, time.time_ns(), join.Scope())
-        self._join.flows(self._conntrack.read(), time.time_ns())
+        self._interval()  # takes note of the connections that are there
         self._thread.start()
 
     def stop(self) -> None:

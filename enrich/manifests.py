@@ -52,7 +52,13 @@ class Folder:
     def refresh(self) -> bool:
         """Read what has changed; whether anything has."""
         changed = False
-        files = manifest.files(self._path)
+        try:
+            files = manifest.files(self._path)
+        except (
+            errors.SetupError
+        ) as error:  # for a moment, or for good: what we know is still the best we have
+            _limited.warning("manifests are away", error=str(error))
+            return False
         for file in files:
             try:
                 stamp = _stamp(file)

@@ -123,8 +123,11 @@ def split(buffer: bytearray) -> tuple[Rows, Rows]:
 
 
 def aligned(buffer: bytearray) -> Bytes:
-    """The buffer as an array, padded so that it can be read in 64-bit words."""
-    return np.frombuffer(bytes(buffer) + bytes(-len(buffer) % 8), np.uint8)
+    """The buffer as an array, padded so that it can be read in 64-bit words.
+
+    And by the longest fixed field, so that one that is too short at the very end is not read beyond it.
+    """
+    return np.frombuffer(bytes(buffer) + bytes(16 + -len(buffer) % 8), np.uint8)
 
 
 def discover(buffer: Bytes, start: int, length: int, tree: Tree) -> Layout:

@@ -64,7 +64,7 @@ def _read(messages: layouts.Messages, prefixes: dict[bytes, int]) -> Packets:
 
 def _prefix_codes(messages: layouts.Messages, prefixes: dict[bytes, int]) -> npt.NDArray[np.int32]:
     """Each message's prefix as a position in ``prefixes``, which grows by what is new."""
-    if "prefix" not in messages:
+    if "prefix" not in messages or not messages.size("prefix"):
         return np.full(len(messages.rows), prefixes.setdefault(b"", len(prefixes)), np.int32)
     size = messages.size("prefix")
     texts = messages.raw("prefix", size).view(f"S{size}")[:, 0]  # numpy's S ends at the NUL, as prefixes do
