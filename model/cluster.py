@@ -207,7 +207,10 @@ def _pod_spec(spec: manifest.Field) -> dict[str, object]:
 def _pod(document: manifest.Document) -> Pod:
     namespace, name, labels = _metadata(document)
     field = document.field()
-    owners = [o for o in _list(field.at("metadata", "ownerReferences")) if o.at("controller")]
+    owners = [
+        owner for owner in _list(field.at("metadata", "ownerReferences"))
+        if (controls := owner.get("controller")) and controls.boolean()
+    ]  # fmt: skip
     uid, deleted = field.at("metadata", "uid"), field.at("metadata", "deletionTimestamp")
     started, phase = field.at("status", "startTime"), field.at("status", "phase")
     addresses = [a.require("ip") for a in _list(field.at("status", "podIPs"))]
@@ -260,7 +263,7 @@ def _service(document: manifest.Document) -> Service:
     addresses += [ip for balancer in balancers if (ip := balancer.get("ip"))]
     return Service(
         namespace=namespace, name=name, selector=selector.labels() if selector else {},
-        addresses=tuple(_address(a) for a in addresses if a.value != "None"),
+        addresses=tuple(_address(a) for a in addresses if a.value not in ("None", "")),
         ports=tuple(_service_port(port) for port in _list(spec.get("ports"))),
     )  # fmt: skip
 

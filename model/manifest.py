@@ -85,6 +85,9 @@ class Field:
         """This value as a mapping with text keys."""
         if not isinstance(self.value, dict):
             raise self.error(f"must be a mapping, is {_kind_of(self.value)}")
+        for name in self.value:
+            if not isinstance(name, str):
+                raise self.error(f"must have text as keys: put {name!r} in quotes")
         return self.value
 
     def members(self) -> Iterator[tuple[str, Field]]:
@@ -141,7 +144,10 @@ class Field:
         if not match:
             raise self.error("must be a time such as 2026-01-31T12:00:00Z")
         whole, fraction, zone = match.groups()
-        moment = datetime.datetime.fromisoformat(whole + zone)
+        try:
+            moment = datetime.datetime.fromisoformat(whole + zone)
+        except ValueError as error:
+            raise self.error(f"is no time that there is: {error}") from None
         return _nanoseconds(moment) + int((fraction or "0").ljust(9, "0"))
 
 
@@ -184,7 +190,7 @@ def read(file: pathlib.Path) -> list[Document]:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise errors.ManifestError(str(file), 1, place, error.problem or "is not YAML") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date such as 2026-13-01
         raise errors.ManifestError(str(file), 1, "", f"is not YAML: {error}") from error
     documents: list[Document] = []
     for index, body in enumerate(bodies, start=1):
@@ -216,6 +222,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key {key.value!r} is written twice", problem_mark=key.start_mark

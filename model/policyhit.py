@@ -93,7 +93,7 @@ def parse(text: str) -> PolicyHit:
     direction, tier, subject, action, rule = text.split("|")
     kind, _, owner = subject.partition(":")
     namespace, slash, name = owner.partition("/")
-    if not slash:
+    if not slash or kind == UNRECOGNISED:
         namespace, name = "", owner
     return PolicyHit(
         direction=enums.Direction(direction), tier=tier, kind=kind, namespace=namespace, name=name,
@@ -123,17 +123,20 @@ def parse_prefix(prefix: str) -> PolicyHit | None:
             prefix[:2] == "DR" and len(head) == 3
         ) else None  # fmt: skip
     index = head[3:]
-    if not index:
-        return PolicyHit(direction=direction, tier=identity, kind=END_OF_TIER, action=action)
-    if not index.isdecimal():
+    if index and not index.isdecimal():
         return None
     hit = PolicyHit(
-        direction=direction, kind=UNRECOGNISED, name=prefix.replace("|", "/"), action=action, rule=int(index)
-    )
+        direction=direction, kind=UNRECOGNISED, name=prefix.replace("|", "/"), action=action,
+        rule=int(index) if index else NO_RULE,
+    )  # fmt: skip
+    if len(prefix) == 63:
+        return hit
+    if not index:
+        return dataclasses.replace(hit, tier=identity, kind=END_OF_TIER, name="")
     if prefix[1] == "R":
         return dataclasses.replace(hit, tier=PROFILE_TIER, kind=PROFILE, name=identity)
     kind, _, owner = identity.partition("/")
-    if kind not in _POLICY_KINDS or len(prefix) == 63:
+    if kind not in _POLICY_KINDS:
         return hit
     namespace, slash, name = owner.partition("/")
     return dataclasses.replace(

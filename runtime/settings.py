@@ -186,7 +186,7 @@ def _from_file(file: pathlib.Path | None) -> Iterator[tuple[str, object]]:
         content = tomllib.loads(file.read_text())
     except OSError as error:
         raise errors.SetupError(f"cannot read settings from {file}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise errors.SetupError(f"{file} is not TOML: {error}") from error
     for section, values in content.items():
         if not isinstance(values, dict):
@@ -210,7 +210,7 @@ def _convert(path: str, origin: str, raw: object, wanted: object) -> object:
             parts = [p for p in raw.split(",") if p.strip()] if isinstance(raw, str) else list(_many(raw))
             return tuple(int(str(part)) for part in parts)
         if wanted in (int, float):
-            if isinstance(raw, bool):
+            if isinstance(raw, bool) or (wanted is int and isinstance(raw, float)):
                 raise TypeError
             return typing.cast("type[int]", wanted)(raw)  # type: ignore[call-overload]
         if not isinstance(raw, str):
