@@ -73,10 +73,9 @@ def require_free(host: str, port: int, flag: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            raise errors.SetupError(
-                f"port {port} at {host}: {error.strerror}; choose another with {flag}"
-            ) from error
+        except (OSError, OverflowError) as error:  # the latter for a number that is no port
+            reason = error.strerror if isinstance(error, OSError) else "is not from 0 to 65535"
+            raise errors.SetupError(f"port {port} at {host}: {reason}; choose another with {flag}") from error
 
 
 def require_ports(configured: settings.Settings, *, with_app: bool) -> None:

@@ -61,9 +61,15 @@ def run(configured: settings.Settings, wanted: Wanted) -> int:
 def _folder(wanted: pathlib.Path | None) -> Iterator[pathlib.Path]:
     """A new folder to work in. Our own is removed at the end, and after a kill by the next start."""
     if wanted is not None:
-        if wanted.exists() and any(wanted.iterdir()):
+        try:
+            wanted.mkdir(parents=True, exist_ok=True)
+            empty = not any(wanted.iterdir())
+        except OSError as error:
+            raise errors.SetupError(
+                f"{wanted}: {error.strerror}; choose another folder for --folder"
+            ) from error
+        if not empty:
             raise errors.SetupError(f"{wanted} is not empty: choose a new folder for --folder")
-        wanted.mkdir(parents=True, exist_ok=True)
         yield wanted.resolve()
         return
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -81,7 +87,10 @@ def _folder(wanted: pathlib.Path | None) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def _locked(file: pathlib.Path) -> Iterator[None]:
     """One demo at a time: the lock ends with the process, however that ends."""
-    descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:  # somebody else's, or a symlink
+        raise errors.SetupError(f"{file} is not ours ({error.strerror}): remove it first") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -98,7 +107,7 @@ def _clear(folder: pathlib.Path) -> None:
     """Remove what a demo left that was killed."""
     if not folder.exists() and not folder.is_symlink():
         return
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
         raise errors.SetupError(f"{folder} is not ours: remove it first")
     shutil.rmtree(folder)
 
@@ -147,17 +156,16 @@ def _lab(folder: pathlib.Path, manifests: pathlib.Path) -> Iterator[subprocess.P
         SetupError: If it cannot be built; the lab's own words.
     """
     command = [sys.executable, "-m", "lab.main", "--folder", str(folder), "--manifests", str(manifests)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        word = _heard(process)
-        if word != "ready":
-            raise errors.SetupError(word.removeprefix("error: ") or "the lab ended before it was built")
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            word = _heard(process)
+            if word != "ready":
+                raise errors.SetupError(word.removeprefix("error: ") or "the lab ended before it was built")
+            yield process
+        finally:
+            process.kill()
 
 
 def _tell(process: subprocess.Popen[str], word: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -163,6 +164,7 @@ def main() -> None:
     """Run a command; what a person can mend is one line and exit code 2."""
     try:
         cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except errors.FlowledgerError as error:
         output.fail(str(error))
         sys.exit(2)
@@ -171,9 +173,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    except BrokenPipeError:  # whoever read our output has seen enough; click says so with 1 as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
+        sys.exit(1)
 
 
 if __name__ == "__main__":

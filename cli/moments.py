@@ -24,6 +24,6 @@ def seconds(text: str) -> float:
 
 
 def since(text: str) -> queries.Span:
-    """The span from so long ago until now."""
+    """The span from so long ago until now; no longer ago than 1970."""
     now = time.time_ns()
-    return queries.Span(now - int(seconds(text) * 1e9), now + 1_000_000_000)
+    return queries.Span(now - int(min(seconds(text) * 1e9, now)), now + 1_000_000_000)

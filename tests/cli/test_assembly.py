@@ -1,0 +1,200 @@
+"""The parts of a process, put together: what is had, what is refused, and that nothing is left half-made."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from cli import assembly
+from collector.nflog import source as nflog
+from lab import namespaces
+from model import errors
+from runtime import settings
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def on_free_ports(free_ports: list[str]) -> settings.Settings:
+    """Settings of a process whose ports nobody has."""
+    ports = dict(zip(free_ports[::2], map(int, free_ports[1::2]), strict=True))
+    return settings.Settings(
+        gateway=settings.Gateway(port=ports["--gateway-port"]),
+        app=settings.App(port=ports["--app-port"]),
+        metrics=settings.Metrics(port=ports["--metrics-port"]),
+    )
+
+
+@pytest.fixture
+def configured(url: str, on_free_ports: settings.Settings) -> settings.Settings:
+    """The same, on a ledger that another process has."""
+    return dataclasses.replace(on_free_ports, store=settings.Store(url=url))
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens at."""
+    with socket.create_server((HOST, 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def _ask(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@pytest.mark.parametrize("host", [HOST, "::1"], ids=["IPv4", "IPv6"])
+def test_taken_port_is_named_with_its_flag(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(errors.SetupError) as caught:
+            assembly.require_free(host, port, "--app-port")
+    assert (
+        str(caught.value) == f"port {port} at {host}: Address already in use; choose another with --app-port"
+    )
+    assembly.require_free(host, port, "--app-port")
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        pytest.param("192.0.2.1", 80, id="address of another machine"),
+        pytest.param("no.such.invalid", 80, id="unknown name"),
+        pytest.param(HOST, 65536, id="port too high"),
+        pytest.param(HOST, -1, id="port below zero"),
+    ],
+)
+def test_impossible_port_is_named(host: str, port: int) -> None:
+    with pytest.raises(errors.SetupError, match=rf"^port {port} at {host}: .*; choose another with --x$"):
+        assembly.require_free(host, port, "--x")
+
+
+@pytest.mark.parametrize(
+    ("part", "flag"), [("gateway", "--gateway-port"), ("metrics", "--metrics-port"), ("app", "--app-port")]
+)
+def test_every_port_is_required(on_free_ports: settings.Settings, taken: int, part: str, flag: str) -> None:
+    assembly.require_ports(on_free_ports, with_app=True)
+    wanted = dataclasses.replace(getattr(on_free_ports, part), port=taken)
+    with pytest.raises(errors.SetupError, match=flag):
+        assembly.require_ports(dataclasses.replace(on_free_ports, **{part: wanted}), with_app=True)
+
+
+def test_port_that_nobody_uses_may_be_taken(on_free_ports: settings.Settings, taken: int) -> None:
+    assembly.require_ports(
+        dataclasses.replace(on_free_ports, app=settings.App(port=taken), metrics=settings.Metrics(port=0)),
+        with_app=False,
+    )
+
+
+def test_process_serves_ledger_and_health(configured: settings.Settings) -> None:
+    gateway, metrics = configured.gateway.port, configured.metrics.port
+    with assembly.running(configured, [], with_gateway=True, with_app=False) as ledger:
+        assert ledger.query("SELECT 1 AS a", {}).to_pylist() == [{"a": 1}]
+        assert _ask(gateway, "/?query=SELECT%20count()%20FROM%20flows") == (200, "0\n")
+        assert _ask(metrics, "/healthz") == (200, "ok\n")
+        assert _ask(metrics, "/readyz") == (200, "ok\n")
+        assert "# TYPE flowledger_collector_flows_total counter" in _ask(metrics, "/metrics")[1]
+    assert (_listens(gateway), _listens(metrics)) == (False, False)
+
+
+def test_part_that_is_not_wanted_is_not_there(configured: settings.Settings) -> None:
+    quiet = dataclasses.replace(configured, metrics=settings.Metrics(port=0))
+    with assembly.running(quiet, [], with_gateway=False, with_app=False):
+        assert not _listens(configured.gateway.port)
+        assert not _listens(configured.metrics.port)
+
+
+def test_late_refusal_takes_all_back(configured: settings.Settings, taken: int) -> None:
+    busy = dataclasses.replace(configured, metrics=settings.Metrics(port=taken))
+    with (
+        pytest.raises(errors.SetupError, match="--metrics-port"),
+        assembly.running(busy, [], with_gateway=True, with_app=False),
+    ):
+        pass
+    assert not _listens(configured.gateway.port)
+
+
+def test_bad_manifest_is_refused_before_the_ledger(
+    on_free_ports: settings.Settings, tmp_path: pathlib.Path
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("kind: [")
+    wanted = dataclasses.replace(
+        on_free_ports,
+        enrich=settings.Enrich(manifests=str(broken)),
+        store=settings.Store(url=f"chdb://{tmp_path}/new"),
+    )
+    with (
+        pytest.raises(errors.ManifestError, match=r"broken\.yaml"),
+        assembly.running(wanted, [], with_gateway=True, with_app=False),
+    ):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
+def test_app_listens_until_it_is_stopped(url: str, configured: settings.Settings) -> None:
+    app = assembly.App(url, configured.app)
+    app.start()
+    try:
+        assert _ask(configured.app.port, "/_stcore/health") == (200, "ok")
+    finally:
+        app.stop()
+    assert not _listens(configured.app.port)
+    app.stop()
+
+
+def test_app_that_cannot_listen_is_refused(on_free_ports: settings.Settings) -> None:
+    app = assembly.App("http://127.0.0.1:1", settings.App(host="192.0.2.1", port=on_free_ports.app.port))
+    with pytest.raises(errors.SetupError, match="the app did not come up"):
+        app.start()
+    assert app._process.poll() is not None
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path) -> Iterator[settings.Collector]:
+    """A collector in a network namespace of its own."""
+    path = tmp_path / "node"
+    namespaces.create(path)
+    yield settings.Collector(node="node-1", netns=str(path), interval_seconds=3600)
+    namespaces.remove(path)
+
+
+@pytest.mark.net
+def test_second_collector_refused_frees_the_first(
+    configured: settings.Settings, node: settings.Collector
+) -> None:
+    with (
+        pytest.raises(errors.SetupError, match="NFLOG group 1 is held"),
+        assembly.running(configured, [node, node], with_gateway=False, with_app=False),
+    ):
+        pass
+    nflog.Source(
+        pathlib.Path(node.netns), node.nflog_groups, receive_buffer=1 << 16, capacity=1 << 16
+    ).close()
+
+
+@pytest.mark.net
+def test_failed_interval_shows_in_readiness(configured: settings.Settings, node: settings.Collector) -> None:
+    """A ledger behind HTTP takes no rows."""
+    with assembly.running(configured, [node], with_gateway=False, with_app=False):
+        code, said = _ask(configured.metrics.port, "/readyz")
+        measured = _ask(configured.metrics.port, "/metrics")[1]
+    assert code == 503
+    assert said.startswith("node-1: StoreError: ")
+    assert 'flowledger_collector_failed_intervals_total{node="node-1"} 1.0' in measured
