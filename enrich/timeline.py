@@ -61,8 +61,10 @@ class Timeline:
 
     def _unclaimed(self, packed: address.Packed) -> Codes:
         codes = np.where(address.is_private(packed), self._private, self._public).astype(np.int32)
+        mapped = address.within(packed, "0.0.0.0/0")  # ``::/0`` means IPv6, not our form of IPv4 as well
         for network, code in self._networks:
-            codes[address.within(packed, network)] = code
+            inside = address.within(packed, network)
+            codes[inside & ~mapped if ":" in network else inside] = code
         return codes
 
     def _code(self, who: identity.Identity) -> int:
