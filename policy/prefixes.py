@@ -1,13 +1,16 @@
 """Every NFLOG prefix that a set of policies can make the dataplane emit, and the policy hit it stands for.
 
-A prefix by itself does not name the tier, and a long one is hashed; this table knows better.
+A prefix by itself does not name the tier, and a long one is hashed or cut; this table knows better. It has
+the prefixes of every version of Calico, and of K3s, as the ruleset may be of any.
 """
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 from collections.abc import Iterable, Iterator
 
-from model import enums, policyhit
+from model import enums, kuberouter, policyhit
 from policy import objects
 
 _VERDICTS = {
@@ -51,13 +54,17 @@ def no_profile(direction: enums.Direction) -> policyhit.PolicyHit:
 def table(policies: objects.PolicySet, namespaces: Iterable[str]) -> dict[str, policyhit.PolicyHit]:
     """Prefix, as the kernel sends it, to its hit with the tier filled in.
 
+    Every policy has the prefix that Calico 3.32 and later give it under its own name. It also has those that
+    it would have under the name that an upgrade has left it, in Calico 3.30 and 3.31, and in K3s, unless that
+    prefix belongs to another policy too: then only a prefix's own text can be believed.
+
     Args:
         policies: The policies that are enforced.
         namespaces: Names of all namespaces that have pods.
     """
     names = tuple(namespaces)
     hits = [hit for direction in enums.Direction for hit in _hits(policies, names, direction)]
-    return {hit.prefix(): hit for hit in hits}
+    return _other_prefixes(policies, hits) | {hit.prefix(): hit for hit in hits}
 
 
 def _hits(
@@ -73,3 +80,25 @@ def _hits(
     for namespace in namespaces:
         yield profile_hit(namespace, direction)
     yield no_profile(direction)
+
+
+def _other_prefixes(
+    policies: objects.PolicySet, hits: Iterable[policyhit.PolicyHit]
+) -> dict[str, policyhit.PolicyHit]:
+    """Prefixes that are not those of 3.32 and later, where one hit alone can have them."""
+    claims: dict[str, set[policyhit.PolicyHit]] = collections.defaultdict(set)
+    for hit in hits:
+        claims[hit.prefix(legacy=True)].add(hit)
+        if hit.kind in ("np", "gnp"):
+            upgraded = dataclasses.replace(hit, name=policyhit.in_tier(hit.name, hit.tier))
+            claims[upgraded.prefix()].add(hit)
+    for policy in policies.policies:
+        if policy.kind == "knp":
+            prefix = kuberouter.refusal_prefix(policy.namespace, policy.name)
+            claims[prefix].add(kuberouter.refusal(policy.namespace, policy.name, _side(policy)))
+    return {prefix: hit for prefix, (hit, *others) in claims.items() if not others}
+
+
+def _side(policy: objects.Policy) -> enums.Direction:
+    """The direction of a policy that has but one."""
+    return next(iter(policy.types)) if len(policy.types) == 1 else policyhit.UNTOLD_DIRECTION
