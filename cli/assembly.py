@@ -93,7 +93,12 @@ def require_ports(configured: settings.Settings, *, with_app: bool) -> None:
 
 @contextlib.contextmanager
 def running(
-    configured: settings.Settings, nodes: Sequence[settings.Collector], *, with_gateway: bool, with_app: bool
+    configured: settings.Settings,
+    nodes: Sequence[settings.Collector],
+    *,
+    with_gateway: bool,
+    with_app: bool,
+    into: transport.Transport | None = None,
 ) -> Iterator[transport.Transport]:
     """Collectors, ledger, gateway, app and probes, all running; ended in reverse.
 
@@ -102,6 +107,7 @@ def running(
         nodes: One collector's settings each.
         with_gateway: Whether to serve the ledger over HTTP.
         with_app: Whether to start the explorer, which needs the gateway.
+        into: Where flows go; None for the ledger of the settings.
 
     Raises:
         FlowledgerError: If a part cannot be had; then nothing runs.
@@ -115,9 +121,9 @@ def running(
     with contextlib.ExitStack() as undo:
         collectors = []
         for node in nodes:
-            collectors.append(collector.Collector(node, recording.record, recording.prefixes, measured))
+            collectors.append(collector.Collector(node, recording.record, recording.policies, measured))
             undo.callback(collectors[-1].close)
-        ledger = transport.open(configured.store.url, configured.store.retention_days)
+        ledger = into or transport.open(configured.store.url, configured.store.retention_days)
         undo.callback(ledger.close)
         recording.open(ledger)
         group = component.Group()

@@ -14,7 +14,6 @@ from store import filters, queries, transport
 _SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
           "deciding_rule")  # fmt: skip
 _POLL_SECONDS = 1.0
-_STREAMED = ("table", "jsonl", "csv")
 
 
 def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str) -> None:
@@ -23,8 +22,8 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     Raises:
         FlowledgerError: If the filter is wrong or the ledger does not answer.
     """
-    if follow and form not in _STREAMED:
-        raise errors.SetupError(f"--follow writes {', '.join(_STREAMED)}; {form} has an end")
+    if follow and form not in output.STREAMED:
+        raise errors.SetupError(f"--follow writes {', '.join(output.STREAMED)}; {form} has an end")
     condition = filters.compile(text)
     ledger = transport.open(url)
     found = queries.flows(ledger, moments.since(since), condition, limit)

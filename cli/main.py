@@ -24,9 +24,18 @@ _SETTINGS: tuple[tuple[str, str, Any], ...] = (
     ("--node", "collector.node", str),
     ("--netns", "collector.netns", click.Path()),
     ("--interval", "collector.interval_seconds", click.FloatRange(0.5, 3600)),
+    ("--source", "collector.sources", str),
     ("--nflog-groups", "collector.nflog_groups", str),
+    ("--nflog-grammars", "collector.nflog_grammars", str),
+    ("--nflog-pattern", "collector.nflog_pattern", str),
+    ("--zone", "collector.conntrack_zone", click.IntRange(-1, 65535)),
+    ("--mark", "collector.conntrack_mark", str),
 )
 """Flags that stand for a setting; their help is the setting's own text."""
+
+
+_NODE = ("--node", "--netns", "--interval", "--source", "--nflog-groups", "--nflog-grammars",
+         "--nflog-pattern", "--zone", "--mark")  # fmt: skip
 
 
 def _takes(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -37,7 +46,8 @@ def _takes(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         for flag, path, kind in _SETTINGS:
             if flag in flags:
                 name = "set_" + path.replace(".", "__")
-                command = click.option(flag, name, type=kind, help=about[path])(command)
+                repeated = flag == "--source"
+                command = click.option(flag, name, type=kind, help=about[path], multiple=repeated)(command)
         return click.option("--config", "file", type=click.Path(path_type=pathlib.Path), help="TOML file.")(
             command
         )
@@ -47,7 +57,7 @@ def _takes(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 def _load(given: dict[str, Any]) -> settings.Loaded:
     flags = {key.removeprefix("set_").replace("__", ".", 1): value
-             for key, value in given.items() if key.startswith("set_")}  # fmt: skip
+             for key, value in given.items() if key.startswith("set_") and value != ()}  # fmt: skip
     return settings.load(given.get("file"), flags=flags)
 
 
@@ -91,8 +101,7 @@ def demo(
 
 @cli.command()
 @click.option("--app/--no-app", "with_app", default=True, help="Whether to start the explorer.")
-@_takes("--manifests", "--store", "--gateway-port", "--app-port", "--metrics-port", "--node", "--netns",
-        "--interval", "--nflog-groups")  # fmt: skip
+@_takes("--manifests", "--store", "--gateway-port", "--app-port", "--metrics-port", *_NODE)
 @click.option("--set-sysctls", "set_collector__set_sysctls", is_flag=True, default=None,
               help="Turn on the kernel's counting of bytes and times.")  # fmt: skip
 def up(with_app: bool, **given: Any) -> None:
@@ -103,14 +112,29 @@ def up(with_app: bool, **given: Any) -> None:
 
 
 @cli.command()
-@_takes("--manifests", "--store", "--metrics-port", "--node", "--netns", "--interval", "--nflog-groups")
+@_takes("--manifests", "--store", "--metrics-port", *_NODE)
 @click.option("--set-sysctls", "set_collector__set_sysctls", is_flag=True, default=None,
               help="Turn on the kernel's counting of bytes and times.")  # fmt: skip
-def collect(**given: Any) -> None:
-    """Run this node's collector alone, into a ledger."""
+@click.option("--check", is_flag=True, help="Say what each source can give here, and end.")
+@click.option(
+    "--once", is_flag=True, help="Print the kernel's table as it stands, and end; with one --source."
+)
+@click.option("-o", "--output", "form", type=click.Choice([*output.FORMATS, "arrow"]),
+              help="Print flows instead of keeping a ledger.")  # fmt: skip
+def collect(check: bool, once: bool, form: str | None, **given: Any) -> None:
+    """Run this node's collector alone, into a ledger or to standard output."""
+    from cli import collect as collect_command
     from cli import up as up_command
 
-    up_command.run(_load(given).settings, with_gateway=False, with_app=False)
+    loaded = _load(given).settings
+    if check or once:
+        if form == "arrow":
+            raise errors.SetupError("arrow is a stream: leave out --check and --once")
+        work = collect_command.check if check else collect_command.once
+        work(loaded.collector, form or "table")
+    else:
+        into = collect_command.stream(form) if form else None
+        up_command.run(loaded, with_gateway=False, with_app=False, into=into)
 
 
 @cli.command()
@@ -148,6 +172,20 @@ def config(form: str, **given: Any) -> None:
     for item in items:
         click.echo(f"{click.style(item.path, bold=True)} = {item.value!r}  ({item.origin})")
         click.echo(f"    {item.about}")
+
+
+@cli.command()
+@click.argument("name", type=click.Choice(["conntrack-dump", "conntrack-events", "nflog", "probe", "all"]))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--count", type=click.IntRange(1000, 2_000_000), help="How many connections, events or packets."
+)
+@click.option("--rate", type=click.FloatRange(1, 10_000_000), help="How many a second.")
+def bench(name: str, as_json: bool, count: int | None, rate: float | None) -> None:
+    """Measure how fast a part is on this machine, in network namespaces of its own; needs root."""
+    from cli.bench import benches, measure
+
+    measure.say(benches.run(name, count, rate), as_json=as_json)
 
 
 @cli.command(hidden=True)

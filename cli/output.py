@@ -21,6 +21,8 @@ import yaml
 from model import address, enums, policyhit
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "yaml")
+STREAMED = ("table", "jsonl", "csv")
+"""Formats in which a table can go on."""
 _WIDE = 160
 _SHORT = {"dst_port": "port", "protocol": "proto", "forward_bytes": "sent", "reverse_bytes": "received",
           "deciding_rule": "decided by"}  # fmt: skip
@@ -41,10 +43,17 @@ def plain(table: pa.Table) -> list[dict[str, Any]]:
 
 def _plain_column(column: pa.ChunkedArray[Any]) -> list[Any]:
     if pa.types.is_fixed_size_binary(column.type):
-        return [address.render(value or b"") for value in column.to_pylist()]
+        return _rendered(column)
     if pa.types.is_timestamp(column.type):
         return [_moment(value) for value in column.cast(pa.int64()).to_pylist()]
     return column.to_pylist()
+
+
+def _rendered(column: pa.ChunkedArray[Any]) -> list[str]:
+    """Addresses as text; a table has few that are not the same."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = [address.render(value or b"") for value in encoded.dictionary.to_pylist()]
+    return ["" if code is None else texts[code] for code in encoded.indices.to_pylist()]
 
 
 def _moment(nanoseconds: int | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import threading
 import typing
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from collector import collector
+from collector.counters import source as counters
 from enrich import enricher, manifests, timeline
-from model import cluster, enums, errors, policyhit
-from policy import parse, prefixes
+from model import cluster, enums, errors
+from policy import owners, parse, prefixes
 from runtime import logs, metrics
 from store import ddl, transport
 
@@ -40,16 +40,16 @@ class Recorder:
         self._ledger: transport.Transport | None = None
         self._labels_written: set[int] = set()
         self._snapshot = feed.snapshot if feed else manifests.Snapshot()
-        self._prefixes = _prefixes(self._snapshot)
+        self._policies = _policies(self._snapshot)
         self._enricher = _enricher(self._snapshot)
 
     def open(self, ledger: transport.Transport) -> None:
         """Record into this ledger from now on."""
         self._ledger = ledger
 
-    def prefixes(self) -> Mapping[str, policyhit.PolicyHit]:
-        """The NFLOG prefixes of all policies known just now."""
-        return self._prefixes
+    def policies(self) -> collector.Policies:
+        """What rules look like that are made from the policies known just now."""
+        return self._policies
 
     def record(self, report: collector.Report) -> None:
         """Enrich a report and store it.
@@ -67,6 +67,8 @@ class Recorder:
             self._ledger.insert("flows", flows)
         rows = [dataclasses.asdict(source) for source in report.completeness]
         self._ledger.insert("completeness", pa.Table.from_pylist(rows, ddl.COMPLETENESS))
+        if report.policy_hits:
+            self._write_policy_hits(self._ledger, report.node, report.time, report.policy_hits)
         self._measure(report.node, flows)
 
     def _refresh(self) -> None:
@@ -75,7 +77,7 @@ class Recorder:
         self._snapshot = self._feed.snapshot
         self._enricher = _enricher(self._snapshot)
         try:
-            self._prefixes = _prefixes(self._snapshot)
+            self._policies = _policies(self._snapshot)
         except errors.ManifestError as error:
             _limited.warning("policies not taken over", error=str(error))
 
@@ -85,6 +87,17 @@ class Recorder:
             rows = [{"labels_id": number, "labels": list(labels.items())} for number, labels in new.items()]
             ledger.insert("label_sets", pa.Table.from_pylist(rows, ddl.LABEL_SETS))
             self._labels_written |= new.keys()
+
+    @staticmethod
+    def _write_policy_hits(
+        ledger: transport.Transport, node: str, time: int, counted: counters.Counted
+    ) -> None:
+        counts = counted.columns()
+        rows = len(counts["packets"])
+        if rows:
+            counts |= {"time": np.full(rows, time), "node": [node] * rows}
+            arrays = [pa.array(counts[field.name]).cast(field.type) for field in ddl.POLICY_HITS]
+            ledger.insert("policy_hits", pa.RecordBatch.from_arrays(arrays, schema=ddl.POLICY_HITS))
 
     def _measure(self, node: str, flows: pa.RecordBatch) -> None:
         for verdict, count in _counts(flows, "verdict"):
@@ -126,6 +139,7 @@ def _enricher(snapshot: manifests.Snapshot) -> enricher.Enricher:
     return enricher.Enricher(timeline.Timeline(snapshot.claims, snapshot.networks), snapshot.services)
 
 
-def _prefixes(snapshot: manifests.Snapshot) -> dict[str, policyhit.PolicyHit]:
+def _policies(snapshot: manifests.Snapshot) -> collector.Policies:
     names = [namespace.name for namespace in cluster.read(snapshot.documents).namespaces]
-    return prefixes.table(parse.parse(snapshot.documents), names)
+    known = parse.parse(snapshot.documents)
+    return collector.Policies(prefixes=prefixes.table(known, names), chains=owners.table(known, names))

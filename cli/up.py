@@ -7,6 +7,7 @@ import threading
 
 from cli import assembly, output
 from runtime import settings
+from store import transport
 
 
 def ending() -> threading.Event:
@@ -18,8 +19,14 @@ def ending() -> threading.Event:
     return event
 
 
-def run(configured: settings.Settings, *, with_gateway: bool, with_app: bool) -> None:
-    """Run one node's process.
+def run(
+    configured: settings.Settings,
+    *,
+    with_gateway: bool,
+    with_app: bool,
+    into: transport.Transport | None = None,
+) -> None:
+    """Run one node's process; flows go into the ledger of the settings unless told otherwise.
 
     Raises:
         FlowledgerError: If a part cannot be had.
@@ -27,7 +34,9 @@ def run(configured: settings.Settings, *, with_gateway: bool, with_app: bool) ->
     if with_gateway:
         assembly.require_ports(configured, with_app=with_app)
     ended = ending()
-    with assembly.running(configured, [configured.collector], with_gateway=with_gateway, with_app=with_app):
+    with assembly.running(
+        configured, [configured.collector], with_gateway=with_gateway, with_app=with_app, into=into
+    ):
         screen = output.console(stderr=True)
         if with_app:
             screen.print(f"explorer  http://{configured.app.host}:{configured.app.port}")

@@ -7,14 +7,19 @@ import logging
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 
-from collector import join, sysctls, traces
+from collector import completeness, join, reconcile, sysctls, traces
+from collector.conntrack import scope, statistics
 from collector.conntrack import source as conntrack
+from collector.counters import source as counters
+from collector.nflog import decode as packets_of
+from collector.nflog import grammars, owners
 from collector.nflog import source as nflog
-from model import policyhit
+from model import chainnames, policyhit, prefixgrammar
 from runtime import logs, metrics, settings
 
 _log = logging.getLogger(__name__)
@@ -22,35 +27,40 @@ _limited = logs.Limited(__name__)
 
 _SETTLE_SECONDS = nflog.FLUSH_SECONDS + 0.1
 """After this, whatever was logged before the end of an interval has reached us."""
+_NEARLY_FULL = 0.9
+_SHORTEST_SECONDS = 0.5
+"""Of an interval that ends early: often enough under the worst load, seldom enough to get on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Completeness:
-    """How much of an interval one source saw.
+class Policies:
+    """What is known of the policies whose rules are read.
 
     Attributes:
-        observed: Events that were read.
-        lost: Events that the kernel threw away.
-        discarded: Events that we threw away.
-        note: What is not counted at all, in words; empty if nothing is.
+        prefixes: NFLOG prefix → its hit.
+        chains: Name of a chain of Calico's → its owner.
     """
 
-    time: int
-    node: str
-    source: str
-    observed: int
-    lost: int
-    discarded: int
-    note: str = ""
+    prefixes: Mapping[str, policyhit.PolicyHit] = dataclasses.field(default_factory=dict)
+    chains: Mapping[str, chainnames.Owner] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One interval of one node."""
+    """One interval of one node.
+
+    Attributes:
+        time: Its end in ns since 1970.
+        flows: What was recorded, up to stage ``JOIN``.
+        policy_hits: What each rule has counted; None where rule counters are not read.
+        completeness: How much each source saw.
+    """
 
     node: str
+    time: int
     flows: pa.RecordBatch
-    completeness: tuple[Completeness, ...]
+    policy_hits: counters.Counted | None = None
+    completeness: tuple[completeness.Completeness, ...]
 
 
 class Collector:
@@ -60,7 +70,7 @@ class Collector:
         configured: Its settings.
         deliver: Takes each interval's report; what it raises is counted and logged, and the interval's
             rows are gone.
-        known_prefixes: Gives the NFLOG prefixes of the policies known at the time.
+        known: Gives the policies known at the time.
         measured: The process's metrics.
 
     Raises:
@@ -71,27 +81,44 @@ class Collector:
         self,
         configured: settings.Collector,
         deliver: Callable[[Report], None],
-        known_prefixes: Callable[[], Mapping[str, policyhit.PolicyHit]],
+        known: Callable[[], Policies],
         measured: metrics.Metrics,
     ) -> None:
         namespace = pathlib.Path(configured.netns) if configured.netns else None
         self._settings = configured
         self._deliver = deliver
-        self._known_prefixes = known_prefixes
+        self._known = known
         self._metrics = measured
+        self._account = completeness.Account(configured.node, measured)
+        self._stopping, self._early = threading.Event(), threading.Event()
+        self._failed = ""
         off = sysctls.missing(namespace, set_them=configured.set_sysctls)
+        self._says = ""
         self._note = "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off)
-        room = {"receive_buffer": configured.receive_buffer_bytes, "capacity": configured.hold_bytes}
-        self._conntrack = conntrack.Source(namespace, **room)
+        room = {"receive_buffer": configured.receive_buffer_bytes, "capacity": configured.hold}
+        self._conntrack = conntrack.Source(
+            namespace, wanted=scope.parse(configured.conntrack_zone, configured.conntrack_mark),
+            hurry=self._early.set, **room,
+        )  # fmt: skip
         try:
-            self._nflog = nflog.Source(namespace, configured.nflog_groups, **room)
+            spoken = grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)
+            self._says = "; ".join(_reservations(spoken))
+            groups = configured.nflog_groups if "nflog" in configured.sources else ()
+            self._nflog = nflog.Source(
+                namespace, owners.free(namespace, groups), hurry=self._early.set, **room
+            )
         except BaseException:
             self._conntrack.close()
             raise
-        self._traces = traces.Traces(known_prefixes())
-        self._counted: dict[tuple[str, str], int] = {}
-        self._stopping = threading.Event()
-        self._failed = ""
+        self._traces = traces.Traces(known().prefixes, spoken)
+        self._counters = (
+            counters.Source(namespace, known().prefixes, known().chains)
+            if "counters" in configured.sources
+            else None
+        )
+        self._reconciliation = reconcile.Reconciliation()
+        self._counting = False
+        self._missing = self._unexplained = self._given_up = 0
         self._thread = threading.Thread(target=self._run, name=f"collector {configured.node}", daemon=True)
 
     @property
@@ -106,8 +133,6 @@ class Collector:
 
     def start(self) -> None:
         """Say what this node offers, and report from now on."""
-        for line in self.offer():
-            _log.info(line, extra={"fields": {"node": self._settings.node}})
         self._conntrack.start()
         self._nflog.start()
         self._join = join.Join(self._settings.node, self._traces, time.time_ns(), join.Scope())
@@ -117,22 +142,11 @@ class Collector:
     def stop(self) -> None:
         """Report the last, shorter interval, and close the sources."""
         self._stopping.set()
+        self._early.set()
         self._thread.join()
         self._interval()
         self._nflog.stop()
         self._conntrack.stop()
-
-    def offer(self) -> list[str]:
-        """What this node offers: what will be exact, what unknown, and how to improve it."""
-        groups = ", ".join(map(str, self._settings.nflog_groups))
-        lines = ["connections: exact, from conntrack"]
-        lines.append(
-            f"policy rules: exact, from NFLOG groups {groups}" if groups else "policy rules: unknown"
-        )
-        lines.append(
-            f"{self._note}; set with --set-sysctls" if self._note else "packets, bytes, times: exact"
-        )
-        return lines
 
     def check(self) -> str:
         """What is wrong with the last interval; empty if nothing is."""
@@ -140,8 +154,14 @@ class Collector:
 
     def _run(self) -> None:
         interval = self._settings.interval_seconds
-        while not self._stopping.wait(interval - time.time() % interval):
+        while True:
+            self._early.wait(interval - time.time() % interval)
+            if self._stopping.is_set():
+                return
+            self._early.clear()
+            began = time.monotonic()
             self._interval()
+            self._stopping.wait(max(_SHORTEST_SECONDS - (time.monotonic() - began), 0))
 
     def _interval(self) -> None:
         started = time.perf_counter()
@@ -156,45 +176,100 @@ class Collector:
         self._metrics.interval_seconds.labels(self._settings.node).observe(time.perf_counter() - started)
 
     def _read(self) -> Report:
+        counted = self._counters.read() if self._counters else None  # before the packets that it counts
         connections = self._conntrack.read()
         until = time.time_ns()
-        time.sleep(_SETTLE_SECONDS)
-        packets, prefixes = self._nflog.read()
-        self._traces.learn(self._known_prefixes())
+        packets, prefixes = self._read_packets()
+        self._learn()
         self._join.log.add(packets, prefixes)
         flows = self._join.flows(connections, until)
         self._metrics.living.labels(self._settings.node).set(self._join.living)
-        self._count("unmatched", "", self._join.given_up, self._metrics.unmatched.labels(self._settings.node))
-        return Report(self._settings.node, flows, (
-            self._completeness("conntrack", until, len(connections), self._conntrack.lost,
-                               self._conntrack.discarded, self._conntrack.malformed),
-            self._completeness("nflog", until, len(packets), self._nflog.lost,
-                               self._nflog.discarded, self._nflog.unreadable),
-        ))  # fmt: skip
+        self._metrics.unmatched.labels(self._settings.node).inc(self._join.given_up - self._given_up)
+        self._given_up = self._join.given_up
+        rows = [*self._connections_seen(until), *self._packets_seen(until, packets)]
+        if counted:
+            rows.append(self._rules_seen(until, counted, packets, prefixes))
+        return Report(
+            node=self._settings.node, time=until, flows=flows, policy_hits=counted, completeness=tuple(rows)
+        )
 
-    def _completeness(
-        self, source: str, until: int, observed: int, lost: int, discarded: int, unreadable: int
-    ) -> Completeness:
-        """One source's completeness, from its totals since the start."""
-        labels = (self._settings.node, source)
-        new = [
-            self._count(what, source, total, metric.labels(*labels))
-            for what, total, metric in (
-                ("lost", lost, self._metrics.lost),
-                ("discarded", discarded, self._metrics.discarded),
-                ("unreadable", unreadable, self._metrics.unreadable),
-            )
-        ]
-        if any(new):
-            _limited.warning("events lost", node=labels[0], source=source, lost=new[0], discarded=new[1])
-        return Completeness(
-            time=until, node=labels[0], source=source, observed=observed, lost=new[0],
-            discarded=new[1] + new[2], note=self._note if source == "conntrack" else "",
+    def _learn(self) -> None:
+        known = self._known()
+        self._traces.learn(known.prefixes)
+        if self._counters:
+            self._counters.learn(known.prefixes, known.chains)
+
+    def _read_packets(self) -> tuple[packets_of.Packets, list[str]]:
+        """What was logged, up to now and a little longer than the kernel holds it back."""
+        if not self._nflog.groups:
+            return np.zeros(0, packets_of.PACKET), []
+        time.sleep(_SETTLE_SECONDS)
+        return self._nflog.read()
+
+    def _connections_seen(self, until: int) -> Iterator[completeness.Completeness]:
+        source = self._conntrack
+        totals = completeness.Totals(
+            lost=source.lost, discarded=source.discarded, malformed=source.malformed,
+            incomplete=self._join.vanished,
         )  # fmt: skip
+        yield self._account.settle(
+            "conntrack", until, self._join.begun, totals, note=self._note, error=source.error
+        )
+        state = source.statistics()
+        yield self._account.settle(
+            "conntrack_table", until, 0, completeness.Totals(lost=state.refused), note=_fullness(state)
+        )
 
-    def _count(self, what: str, source: str, total: int, metric: metrics.Counter) -> int:
-        """What a total has grown by since the last interval, which the metric is told too."""
-        new = total - self._counted.get((what, source), 0)
-        self._counted[what, source] = total
-        metric.inc(new)
-        return new
+    def _packets_seen(self, until: int, packets: packets_of.Packets) -> Iterator[completeness.Completeness]:
+        source = self._nflog
+        if source.groups:
+            totals = completeness.Totals(
+                lost=source.lost, discarded=source.discarded, malformed=source.malformed
+            )
+            yield self._account.settle(
+                "nflog", until, len(packets), totals, note=self._says, error=source.error
+            )
+
+    def _rules_seen(
+        self, until: int, counted: counters.Counted, packets: packets_of.Packets, prefixes: list[str]
+    ) -> completeness.Completeness:
+        """The rules' own counts against what they logged: what is missing beyond the losses we know of."""
+        read = np.isin(counted.nflog_group, self._nflog.groups)
+        numbers = zip(counted.hits, counted.packets.tolist(), read.tolist(), strict=True)
+        by_rule = {hit: packets for hit, packets, logs in numbers if logs}
+        self._missing += self._reconciliation.settle(by_rule, self._seen(packets, prefixes))
+        if not self._counting:  # the first reading only says where counters stand
+            self._counting, self._missing = True, 0
+            self._reconciliation.restart()
+        known = self._nflog.lost + self._nflog.discarded + self._nflog.malformed
+        self._unexplained = max(self._unexplained, self._missing - known)
+        totals = completeness.Totals(lost=self._unexplained)
+        note = f"{counted.resets} rule counters began anew" if counted.resets else ""
+        return self._account.settle("counters", until, sum(by_rule.values()), totals, note=note)
+
+    def _seen(self, packets: packets_of.Packets, prefixes: list[str]) -> dict[policyhit.PolicyHit, int]:
+        """How many packets each rule has logged."""
+        seen: dict[policyhit.PolicyHit, int] = {}
+        counts = np.bincount(packets["prefix"], minlength=len(prefixes)).tolist() if len(packets) else []
+        for hit, count in zip(self._traces.hits(prefixes), counts, strict=False):
+            if hit:
+                seen[hit] = seen.get(hit, 0) + count
+        return seen
+
+
+def _reservations(spoken: Sequence[prefixgrammar.Grammar]) -> Iterator[str]:
+    """What is not exact in what rules of these grammars log."""
+    for one in spoken:
+        if one.sampled:
+            yield f"{one.name} logs a sample: its rules are rate limited"
+        if not one.directed:
+            yield f"{one.name} does not say which side denied: ingress is assumed"
+
+
+def _fullness(state: statistics.Statistics) -> str:
+    """What a table that is nearly full, or has been, means for the record."""
+    if state.refused:
+        return "packets were dropped because the kernel's table of connections had no room for them"
+    if state.limit and state.entries > _NEARLY_FULL * state.limit:
+        return f"the kernel's table is nearly full: {state.entries} of {state.limit} connections"
+    return ""

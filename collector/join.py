@@ -50,6 +50,7 @@ class Join:
         self._log = attempts.Log(known)
         self._unmatched = attempts.Unmatched()
         self.vanished = 0
+        self.begun = 0
 
     @property
     def log(self) -> attempts.Log:
@@ -75,6 +76,7 @@ class Join:
         """
         changes = self._table.update(connections)
         self.vanished += changes.vanished
+        self.begun = int(changes.started.sum())
         seen = self._log.take(until)
         denied = self._log.settle(seen[seen["denied"]])
         self._log.forget(until)
@@ -120,7 +122,7 @@ class Join:
             "ended": _times(np.where(ended, stopped, 0)),
             "connections_started": _counts(started),
             "connections_ended": _counts(ended),
-            "tcp_state": columns.text(enums.TCP_STATES, entries["tcp_state"]),
+            "tcp_state": columns.text(enums.TCP_STATES, decode.tcp_states(entries)),
             "verdict": columns.text(_VERDICTS, verdict),
             **self._trace_columns(codes),
         }  # fmt: skip

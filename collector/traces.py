@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model import columns, enums, policyhit
+from model import columns, enums, policyhit, prefixgrammar
 
 Codes = npt.NDArray[np.int32]
 NO_HIT = -1
@@ -44,12 +44,17 @@ class Traces:
     """Codes for prefixes and for traces; both sets are as small as the rulesets that made them.
 
     Args:
-        known: NFLOG prefix → its hit, for all policies that are known; what is not in it is read by the
-            prefix's own grammar.
+        known: NFLOG prefix → its hit, for all policies that are known.
+        grammars: How what is not in it is read.
     """
 
-    def __init__(self, known: Mapping[str, policyhit.PolicyHit]) -> None:
+    def __init__(
+        self,
+        known: Mapping[str, policyhit.PolicyHit],
+        grammars: Sequence[prefixgrammar.Grammar] = (prefixgrammar.GRAMMARS["calico"],),
+    ) -> None:
         self._known = known
+        self._grammars = grammars
         self._hits: list[policyhit.PolicyHit] = []
         self._hit_codes: dict[str, int] = {}
         self._traces: list[Trace] = [Trace()]
@@ -62,13 +67,18 @@ class Traces:
             self._known = known
             self._hit_codes.clear()
 
+    def hits(self, prefixes: Sequence[str]) -> list[policyhit.PolicyHit | None]:
+        """Each prefix's hit; None for a prefix that is no policy's."""
+        codes = self.hit_codes(prefixes).tolist()
+        return [self._hits[code] if code != NO_HIT else None for code in codes]
+
     def hit_codes(self, prefixes: Sequence[str]) -> Codes:
         """The code of each prefix's hit; ``NO_HIT`` for a prefix that is no policy's."""
         return np.array([self._hit_code(prefix) for prefix in prefixes], np.int32)
 
     def _hit_code(self, prefix: str) -> int:
         if prefix not in self._hit_codes:
-            hit = self._known.get(prefix) or policyhit.parse_prefix(prefix)
+            hit = self._known.get(prefix) or prefixgrammar.parse_prefix(prefix, self._grammars)
             if hit is None:
                 self.unrecognised += 1
                 self._hit_codes[prefix] = NO_HIT

@@ -5,10 +5,11 @@ Marks, hashes and comments are those of felix/nftables and felix/generictables (
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import re
+
+from model import chainnames
 
 ACCEPT = 0x10000
 PASS = 0x20000
@@ -57,20 +58,12 @@ class Chain:
 
 def _comment(digest: bytes, text: str) -> str:
     safe = re.sub(r"[^\w @%+=:,./-]", "_", text)
-    return f"cali:{encode(digest)[:16]}; {safe}".strip()[:_COMMENT_LIMIT]
-
-
-def encode(digest: bytes) -> str:
-    """A hash in the alphabet that Calico uses in names: URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return f"cali:{chainnames.encode(digest)[:16]}; {safe}".strip()[:_COMMENT_LIMIT]
 
 
 def limited(prefix: str, suffix: str) -> str:
-    """A chain's name; a suffix that does not fit is replaced by its hash."""
-    name = prefix + suffix
-    if len(name) <= _NAME_LIMIT:
-        return name
-    return f"{prefix}_{encode(hashlib.sha256(suffix.encode()).digest())}"
+    """A chain's name that the kernel takes, with our layer before it."""
+    return chainnames.limited(prefix, suffix, _NAME_LIMIT)
 
 
 def is_set(bit: int) -> str:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 
 from lab import chains
-from model import enums
+from model import chainnames, enums
 from policy import fields, objects, selector, subjects
 
 _SET_NAME_LIMIT = 31  # ipset's, which Felix keeps in nftables too
@@ -56,7 +56,7 @@ class Sets:
 
 
 def _unique_id(prefix: str, text: str) -> str:
-    return f"{prefix}:{chains.encode(hashlib.sha224(f'{prefix}:{text}'.encode()).digest())}"
+    return f"{prefix}:{chainnames.encode(hashlib.sha224(f'{prefix}:{text}'.encode()).digest())}"
 
 
 def _selector_id(members: selector.Selector) -> str:

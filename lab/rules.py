@@ -11,7 +11,7 @@ import hashlib
 import itertools
 
 from lab import chains, matches
-from model import cluster, enums
+from model import chainnames, cluster, enums
 from policy import objects, prefixes, subjects
 
 INGRESS, EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
@@ -21,10 +21,6 @@ NFLOG_GROUPS = {INGRESS: 1, EGRESS: 2}
 _SNAPLEN = 80  # bytes of each packet: headers, and no payload to speak of
 _VXLAN_PORT = 4789
 _RETURN_STRIDE = 5  # jumps of a group between two looks at the verdict
-_POLICY = {INGRESS: "cali-pi-", EGRESS: "cali-po-"}
-_PROFILE = {INGRESS: "cali-pri-", EGRESS: "cali-pro-"}
-_GROUP = {INGRESS: "cali-gi-", EGRESS: "cali-go-"}
-_ENDPOINT = {INGRESS: "cali-tw-", EGRESS: "cali-fw-"}
 _DISPATCH = {INGRESS: "cali-to-wl-dispatch", EGRESS: "cali-from-wl-dispatch"}
 _LAYER = "filter-"
 _NEIGHBOUR_TYPES = (130, 131, 132, 133, 135, 136)  # ICMPv6: without these there is no neighbour to talk to
@@ -134,7 +130,7 @@ class _Renderer:
 
     def _dispatch_map(self, direction: enums.Direction) -> str:
         names = sorted(interface_name(end.namespace, end.name) for end in self._endpoints)
-        verdicts = [f'"{name}" : goto {_LAYER}{_ENDPOINT[direction]}{name}' for name in names]
+        verdicts = [f'"{name}" : goto {_LAYER}{chainnames.ENDPOINT[direction]}{name}' for name in names]
         filled = f" elements = {{ {', '.join(verdicts)} }}" if verdicts else ""
         return f"  map {_LAYER}{_DISPATCH[direction]} {{ type ifname : verdict;{filled} }}"
 
@@ -153,7 +149,7 @@ class _Renderer:
             lines.append(_Line(chains.is_set(chains.ACCEPT), "return", "Return if profile accepted"))
         lines.append(_Line("", _nflog(prefixes.no_profile(direction).prefix(), direction)))
         lines.append(_Line("", "drop", "Drop if no profiles matched"))
-        self._add(_ENDPOINT[direction] + interface_name(endpoint.namespace, endpoint.name), lines)
+        self._add(chainnames.ENDPOINT[direction] + interface_name(endpoint.namespace, endpoint.name), lines)
 
     def _tier(
         self, tier: objects.Tier, policies: list[objects.Policy], direction: enums.Direction
@@ -181,10 +177,10 @@ class _Renderer:
             if i and i % _RETURN_STRIDE == 0:
                 lines.append(_Line(chains.is_not_clear(decided), "return", "Return on verdict"))
             lines.append(_Line(chains.is_clear(decided) if i % _RETURN_STRIDE else "", f"jump {target}"))
-        return self._add(_GROUP[direction] + _group_id(policies, direction), lines)
+        return self._add(chainnames.GROUP[direction] + _group_id(policies, direction), lines)
 
     def _policy_chain(self, policy: objects.Policy, direction: enums.Direction) -> str:
-        name = chains.limited(_POLICY[direction], policy.identity)
+        name = chains.limited(chainnames.POLICY[direction], policy.identity)
         if _LAYER + name in self._chains:
             return _LAYER + name
         lines: list[_Line] = []
@@ -206,7 +202,7 @@ class _Renderer:
         return [*before, *_decision(match, hit.action, _nflog(hit.prefix(), direction))]
 
     def _profile_chain(self, profile: str, namespace: str, direction: enums.Direction) -> str:
-        name = chains.limited(_PROFILE[direction], profile)
+        name = chains.limited(chainnames.PROFILE[direction], profile)
         lines: list[_Line] = []
         if profile.startswith("kns."):
             prefix = prefixes.profile_hit(namespace, direction).prefix()
@@ -254,4 +250,4 @@ def _group_id(policies: list[objects.Policy], direction: enums.Direction) -> str
         f"{{Name: {p.name}, Namespace: {p.namespace}, Kind: {objects.KIND_NAMES[p.kind]}}}" for p in policies
     ]
     lines = [policies[0].subjects.render(), side, str(len(policies)), *owners]
-    return chains.encode(hashlib.sha3_224("".join(f"{line}\n" for line in lines).encode()).digest())[:20]
+    return chainnames.encode(hashlib.sha3_224("".join(f"{line}\n" for line in lines).encode()).digest())[:20]

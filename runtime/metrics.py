@@ -42,6 +42,12 @@ class Metrics:
             ["node", "source"],
             registry=registry,
         )
+        self.incomplete = prometheus_client.Counter(
+            "flowledger_collector_incomplete_connections",
+            "Connections that were seen alive and vanished without a DESTROY: their last words are missing.",
+            ["node", "source"],
+            registry=registry,
+        )
         self.unreadable = prometheus_client.Counter(
             "flowledger_collector_decode_errors",
             "Messages that could not be read.",

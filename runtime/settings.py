@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import math
 import os
 import pathlib
 import socket
@@ -32,15 +33,28 @@ class Collector:
     """Path of the network namespace to watch; empty for the one that we run in."""
     interval_seconds: float = 10.0
     """How often living connections are reported: shorter is fresher and makes more rows."""
+    sources: tuple[str, ...] = ("conntrack", "nflog", "counters")
+    """What to read: conntrack, nflog, counters, probe. `collect --check` says what each gives here."""
+    conntrack_zone: int = -1
+    """Only connections of this conntrack zone; -1 for all."""
+    conntrack_mark: str = ""
+    """Only connections with this mark, as value or value/mask (0x10/0xff); empty for all."""
     nflog_groups: tuple[int, ...] = (1, 2)
     """NFLOG groups that policy rules log to. 1 and 2 are Calico's; K3s and kube-router use 100. Empty: none.
-    On a node whose Felix has flow logs on, Felix holds 1 and 2."""
+    Where Felix runs, 1 and 2 are left to it, even if they are free."""
+    nflog_grammars: tuple[str, ...] = ("calico",)
+    """How the prefixes of logged packets are read, in this order: calico, kube-router."""
+    nflog_pattern: str = ""
+    """A regular expression for prefixes of your own, with groups named action, direction, namespace, policy
+    and rule; it is asked before the grammars."""
     set_sysctls: bool = False
     """Turn on nf_conntrack_acct and nf_conntrack_timestamp, without which bytes and times are not counted."""
     receive_buffer_bytes: int = 8 << 20
     """How much the kernel may queue for each of our sockets before it has to lose something."""
-    hold_bytes: int = 64 << 20
-    """How much we hold of each source between two intervals before we discard and count."""
+    hold: int = 500_000
+    """How many events of each source we hold before we discard and count; an interval ends early at half."""
+    probe_edges: int = 65_536
+    """How many attempts the probe can follow at once; what does not fit is counted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,28 +215,40 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str
             yield name.removeprefix(PREFIX).lower().replace("__", ".", 1), name, value
 
 
-def _convert(path: str, origin: str, raw: object, wanted: object) -> object:
+def _convert(path: str, origin: str, raw: object, wanted: typing.Any) -> object:
     """A value in the type of its field; text, as a variable has it, is read as such a value is written."""
     try:
         if wanted is bool:
             return raw if isinstance(raw, bool) else _truth[str(raw).lower()]
         if typing.get_origin(wanted) is tuple:
-            parts = [p for p in raw.split(",") if p.strip()] if isinstance(raw, str) else list(_many(raw))
-            return tuple(int(str(part)) for part in parts)
+            parts = [p.strip() for p in raw.split(",") if p.strip()] if isinstance(raw, str) else _many(raw)
+            return tuple(_member(part, typing.get_args(wanted)[0]) for part in parts)
         if wanted in (int, float):
             if isinstance(raw, bool) or (wanted is int and isinstance(raw, float)):
                 raise TypeError
-            return typing.cast("type[int]", wanted)(raw)  # type: ignore[call-overload]
+            number = typing.cast("type[int]", wanted)(raw)  # type: ignore[call-overload]
+            if not math.isfinite(number):
+                raise ValueError
+            return number
         if not isinstance(raw, str):
             raise TypeError
     except (ValueError, TypeError, KeyError):
-        word = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        form = word.get(typing.cast("type", wanted), "a list of whole numbers")
-        raise errors.SetupError(f"{origin}: {path} must be {form}, is {raw!r}") from None
+        word = {bool: "true or false", int: "a whole number", float: "a number", str: "text",
+                tuple[int, ...]: "a list of whole numbers", tuple[str, ...]: "a list of words"}  # fmt: skip
+        raise errors.SetupError(f"{origin}: {path} must be {word[wanted]}, is {raw!r}") from None
     return raw
 
 
 _truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _member(raw: object, wanted: type) -> object:
+    """One element of a list; text as a variable has it, and a TOML list's own elements."""
+    if wanted is int:
+        return int(str(raw))
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw
 
 
 def _many(raw: object) -> list[object]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from model import columns
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by every change to a table or view; a folder of another version is refused."""
 
 RETENTION_DAYS = 90
@@ -21,14 +21,22 @@ LABEL_SETS = _schema(labels_id=pa.uint64(), labels=pa.map_(pa.string(), pa.strin
 
 COMPLETENESS = _schema(
     time=columns.TIME, node=pa.string(), source=pa.string(), observed=pa.uint64(), lost=pa.uint64(),
-    discarded=pa.uint64(), note=pa.string(),
+    discarded=pa.uint64(), incomplete=pa.uint64(), note=pa.string(),
 )  # fmt: skip
 """What `completeness` takes: for each interval, node and source how much came and how much did not."""
+
+POLICY_HITS = _schema(
+    time=columns.TIME, node=pa.string(), direction=pa.string(), tier=pa.string(), kind=pa.string(),
+    namespace=pa.string(), name=pa.string(), action=pa.string(), rule=pa.int32(), exact=pa.bool_(),
+    packets=pa.uint64(), bytes=pa.uint64(),
+)  # fmt: skip
+"""What `policy_hits` takes: for each interval, node and policy rule what the rule itself has counted."""
 
 TABLES = {
     "flows": columns.schema(columns.Stage.IDENTITY),
     "label_sets": LABEL_SETS,
     "completeness": COMPLETENESS,
+    "policy_hits": POLICY_HITS,
 }
 """The tables that take rows, and what a row of each holds."""
 
@@ -50,11 +58,33 @@ CREATE TABLE IF NOT EXISTS completeness
     observed UInt64 CODEC(T64, ZSTD(1)),
     lost UInt64 CODEC(T64, ZSTD(1)),
     discarded UInt64 CODEC(T64, ZSTD(1)),
+    incomplete UInt64 CODEC(T64, ZSTD(1)),
     note LowCardinality(String)
 )
 ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), node, source, time){ttl}
+SETTINGS ttl_only_drop_parts = 1"""
+
+_POLICY_HITS = """\
+CREATE TABLE IF NOT EXISTS policy_hits
+(
+    time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    node LowCardinality(String),
+    direction LowCardinality(String),
+    tier LowCardinality(String),
+    kind LowCardinality(String),
+    namespace LowCardinality(String),
+    name LowCardinality(String),
+    action LowCardinality(String),
+    rule Int32 CODEC(T64, ZSTD(1)),
+    exact Bool,
+    packets UInt64 CODEC(T64, ZSTD(1)),
+    bytes UInt64 CODEC(T64, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toDate(time)
+ORDER BY (toStartOfHour(time), namespace, name, direction, rule, node, time){ttl}
 SETTINGS ttl_only_drop_parts = 1"""
 
 _MIGRATIONS = """\
@@ -85,8 +115,8 @@ def statements(retention_days: int = RETENTION_DAYS) -> list[str]:
         retention_days: How many days flows and statements of completeness are kept; 0 keeps them for ever.
             Whole days are dropped, and rows that are older already when they come in.
     """
-    completeness = _COMPLETENESS.format(ttl=_ttl(retention_days))
-    return [_flows(retention_days), _LABEL_SETS, completeness, _MIGRATIONS, _COUNTED]
+    by_day = [table.format(ttl=_ttl(retention_days)) for table in (_COMPLETENESS, _POLICY_HITS)]
+    return [_flows(retention_days), _LABEL_SETS, *by_day, _MIGRATIONS, _COUNTED]
 
 
 def _ttl(retention_days: int) -> str:

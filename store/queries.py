@@ -33,8 +33,8 @@ class Summary:
         denied: Those that were denied.
         unknown: Those whose fate is not known.
         bytes: Bytes both ways.
-        completeness: The share of the kernel's reports that reached us, from 0 to 1, over all nodes and
-            whatever the condition: what is lost has no columns to filter by. 1 where there is no report.
+        completeness: The share of what happened that is recorded, from 0 to 1, over all nodes and whatever
+            the condition: what is lost has no columns to filter by. 1 where there is no report.
         lost: Reports that the kernel could not hand over.
         discarded: Reports that we left out on purpose.
     """
@@ -78,13 +78,17 @@ def summary(
     sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({_counted(condition)})"
     volume = _row(ledger.query(sql, _parameters(span, condition)))
     sql = (
-        "SELECT sum(observed) AS observed, sum(lost) AS lost, sum(discarded) AS discarded "
+        "SELECT sumIf(observed, source != 'counters') AS observed, sum(lost) AS lost, "
+        "sum(discarded) AS discarded, toInt64(sum(incomplete)) AS incomplete "
         f"FROM completeness WHERE {_WITHIN}"
     )
+    # what rules have counted is the same packets once more: only what is missing there adds to the losses
     losses = _row(ledger.query(sql, _parameters(span)))
-    observed = losses.pop("observed")
-    total = observed + losses["lost"]
-    return Summary(**volume, **losses, completeness=observed / total if total else 1.0)
+    observed, incomplete = losses.pop("observed"), losses.pop("incomplete")
+    missing = max(losses["lost"] + losses["discarded"] - incomplete, 0)
+    return Summary(
+        **volume, **losses, completeness=observed / (observed + missing) if observed + missing else 1.0
+    )
 
 
 def timeline(

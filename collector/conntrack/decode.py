@@ -2,99 +2,160 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from collector.netlink import layouts
-from model import asof
+from model import asof, enums
 
 CONNECTION = np.dtype([
     ("key", "u8"), ("tuple", "u8"), ("started", "i8"), ("stopped", "i8"),
     ("src", "u1", (16,)), ("dst", "u1", (16,)), ("service", "u1", (16,)), ("snat", "u1", (16,)),
     ("forward_packets", "u8"), ("forward_bytes", "u8"), ("reverse_packets", "u8"), ("reverse_bytes", "u8"),
-    ("id", "u4"), ("status", "u4"), ("timeout", "u4"),
-    ("src_port", "u2"), ("dst_port", "u2"), ("service_port", "u2"), ("snat_port", "u2"), ("icmp_id", "u2"),
-    ("protocol", "u1"), ("icmp_type", "u1"), ("icmp_code", "u1"), ("tcp_state", "u1"), ("destroyed", "?"),
+    ("id", "u4"), ("status", "u4"), ("timeout", "u4"), ("mark", "u4"), ("use", "u4"),
+    ("src_port", "u2"), ("dst_port", "u2"), ("service_port", "u2"), ("snat_port", "u2"),
+    ("icmp_id", "u2"), ("reply_icmp_id", "u2"), ("zone", "u2"), ("src_zone", "u2"), ("dst_zone", "u2"),
+    ("protocol", "u1"), ("icmp_type", "u1"), ("icmp_code", "u1"), ("reply_icmp_type", "u1"),
+    ("reply_icmp_code", "u1"), ("state", "u1"), ("destroyed", "?"),
 ])  # fmt: skip
 """One kernel entry. ``dst`` is who answers (after DNAT), ``service`` who was dialled, zero where that is
-the same; ``snat`` the source as the responder sees it, zero where that is the same. Times in ns since 1970,
-zero where the kernel keeps none; ``timeout`` in seconds. ``key`` names this entry, ``tuple`` its
-five-tuple."""
+the same; ``snat`` the source as the responder sees it, zero where that is the same. GRE has its keys for
+ports. Times in ns since 1970, zero where the kernel keeps none; ``timeout`` in seconds. ``zone`` holds for
+both directions, ``src_zone`` and ``dst_zone`` for one. ``state`` is TCP's, SCTP's or DCCP's. ``key`` names
+this entry, ``tuple`` its five-tuple."""
 
 Connections = npt.NDArray[np.void]
+_RAW = np.dtype(f"V{CONNECTION.itemsize}")  # numpy copies rows of bytes whole, rows of fields field by field
 
 SEEN_REPLY = 0x2
 """IPS_SEEN_REPLY: packets went both ways (linux/netfilter/nf_conntrack_common.h)."""
-_DELETE = 2  # IPCTNL_MSG_CT_DELETE
+_NEW, _DELETE = 0x100, 0x102  # NFNL_SUBSYS_CTNETLINK, and IPCTNL_MSG_CT_NEW or _DELETE
+_Field, _Nest = layouts.Field, layouts.Nest
 
 
-def _tuple(prefix: str) -> layouts.Tree:
-    return {
-        1: {1: f"{prefix}_src4", 2: f"{prefix}_dst4", 3: f"{prefix}_src6", 4: f"{prefix}_dst6"},
-        2: {1: f"{prefix}_protocol", 2: f"{prefix}_src_port", 3: f"{prefix}_dst_port",
-            4: f"{prefix}_icmp_id", 5: f"{prefix}_icmp_type", 6: f"{prefix}_icmp_code",
-            7: f"{prefix}_icmp_id", 8: f"{prefix}_icmp_type", 9: f"{prefix}_icmp_code"},
-    }  # fmt: skip
+def _tuple(kernel: str, prefix: str) -> layouts.Nest:
+    return _Nest(kernel, {
+        1: _Nest("CTA_TUPLE_IP", {
+            1: _Field("CTA_IP_V4_SRC", f"{prefix}_src4", 4), 2: _Field("CTA_IP_V4_DST", f"{prefix}_dst4", 4),
+            3: _Field("CTA_IP_V6_SRC", f"{prefix}_src6", 16),
+            4: _Field("CTA_IP_V6_DST", f"{prefix}_dst6", 16),
+        }),
+        2: _Nest("CTA_TUPLE_PROTO", {
+            1: _Field("CTA_PROTO_NUM", f"{prefix}_protocol", 1),
+            2: _Field("CTA_PROTO_SRC_PORT", f"{prefix}_src_port", 2),
+            3: _Field("CTA_PROTO_DST_PORT", f"{prefix}_dst_port", 2),
+            4: _Field("CTA_PROTO_ICMP_ID", f"{prefix}_icmp_id", 2),
+            5: _Field("CTA_PROTO_ICMP_TYPE", f"{prefix}_icmp_type", 1),
+            6: _Field("CTA_PROTO_ICMP_CODE", f"{prefix}_icmp_code", 1),
+            7: _Field("CTA_PROTO_ICMPV6_ID", f"{prefix}_icmp_id", 2),
+            8: _Field("CTA_PROTO_ICMPV6_TYPE", f"{prefix}_icmp_type", 1),
+            9: _Field("CTA_PROTO_ICMPV6_CODE", f"{prefix}_icmp_code", 1),
+        }),
+        3: _Field("CTA_TUPLE_ZONE", f"{prefix}_zone", 2),
+    })  # fmt: skip
+
+
+def _counters(kernel: str, prefix: str) -> layouts.Nest:
+    return _Nest(kernel, {
+        1: _Field("CTA_COUNTERS_PACKETS", f"{prefix}_packets", 8),
+        2: _Field("CTA_COUNTERS_BYTES", f"{prefix}_bytes", 8),
+    })  # fmt: skip
 
 
 _TREE: layouts.Tree = {
-    1: _tuple("original"),
-    2: _tuple("reply"),
-    3: "status",
-    4: {1: {1: "tcp_state"}},
-    7: "timeout",
-    9: {1: "forward_packets", 2: "forward_bytes"},
-    10: {1: "reverse_packets", 2: "reverse_bytes"},
-    12: "id",
-    20: {1: "started", 2: "stopped"},
-}
+    1: _tuple("CTA_TUPLE_ORIG", "original"),
+    2: _tuple("CTA_TUPLE_REPLY", "reply"),
+    3: _Field("CTA_STATUS", "status", 4),
+    4: _Nest("CTA_PROTOINFO", {
+        1: _Nest("CTA_PROTOINFO_TCP", {1: _Field("CTA_PROTOINFO_TCP_STATE", "state", 1)}),
+        2: _Nest("CTA_PROTOINFO_DCCP", {1: _Field("CTA_PROTOINFO_DCCP_STATE", "state", 1)}),
+        3: _Nest("CTA_PROTOINFO_SCTP", {1: _Field("CTA_PROTOINFO_SCTP_STATE", "state", 1)}),
+    }),
+    7: _Field("CTA_TIMEOUT", "timeout", 4),
+    8: _Field("CTA_MARK", "mark", 4),
+    9: _counters("CTA_COUNTERS_ORIG", "forward"),
+    10: _counters("CTA_COUNTERS_REPLY", "reverse"),
+    11: _Field("CTA_USE", "use", 4),
+    12: _Field("CTA_ID", "id", 4),
+    18: _Field("CTA_ZONE", "zone", 2),
+    20: _Nest("CTA_TIMESTAMP", {
+        1: _Field("CTA_TIMESTAMP_START", "started", 8), 2: _Field("CTA_TIMESTAMP_STOP", "stopped", 8),
+    }),
+}  # fmt: skip
+
+_U64 = ("forward_packets", "forward_bytes", "reverse_packets", "reverse_bytes")
+_I64 = ("started", "stopped")
+_U32 = ("id", "status", "timeout", "mark", "use")
+_RENAMED = {
+    "icmp_id": "original_icmp_id", "icmp_type": "original_icmp_type", "icmp_code": "original_icmp_code",
+    "src_zone": "original_zone", "dst_zone": "reply_zone", "protocol": "original_protocol",
+}  # fmt: skip
+_U16 = ("icmp_id", "reply_icmp_id", "zone", "src_zone", "dst_zone")
+_U8 = ("protocol", "icmp_type", "icmp_code", "reply_icmp_type", "reply_icmp_code", "state")
 
 
-def decode(buffer: bytearray) -> tuple[Connections, int]:
-    """The connections of a dump or of a run of events, and how many messages were malformed.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decoded:
+    """What some messages say.
 
-    Args:
-        buffer: Netlink messages one after the other, each at a multiple of four bytes.
+    Attributes:
+        connections: One for each message that could be read, in their order.
+        malformed: How many could not be read.
+        error: What was wrong with the first of those.
     """
-    starts, lengths = layouts.split(buffer)
-    data = layouts.aligned(buffer)
-    out = np.zeros(len(starts), CONNECTION)
-    malformed = 0
+
+    connections: Connections
+    malformed: int = 0
+    error: str = ""
+
+
+def decode(datagrams: layouts.Datagrams) -> Decoded:
+    """The connections of a dump or of a run of events."""
+    starts, lengths, malformed = layouts.split(datagrams)
+    problem = "nlmsghdr: a length that cannot be" if malformed else ""
+    out = np.zeros(len(starts), _RAW)
     seen = np.zeros(len(starts), bool)
-    for messages in layouts.partition(data, starts, lengths, _TREE):
-        if isinstance(messages, layouts.MalformedMessageError):
-            malformed += 1
-        elif "original_protocol" in messages:
-            out[messages.rows] = _read(messages)
+    for messages in layouts.partition(datagrams, starts, lengths, _TREE):
+        wrong = messages if isinstance(messages, layouts.MalformedMessageError) else _incomplete(messages)
+        if isinstance(messages, layouts.Messages) and not wrong:
+            out[messages.rows] = _read(messages).view(_RAW)
             seen[messages.rows] = True
-    out["destroyed"] = data[starts + 4] == _DELETE
-    return _keyed(out[seen]), malformed
+        else:
+            problem = problem or str(wrong)
+    kinds = datagrams.buffer.view(np.uint16)[(starts + 4) >> 1]
+    out.view(CONNECTION)["destroyed"] = kinds == _DELETE
+    seen &= (kinds == _DELETE) | (kinds == _NEW)
+    problem = problem or ("" if seen.all() else "nlmsghdr: not a message about a connection")
+    connections = out if seen.all() else out[seen]
+    return Decoded(_keyed(connections.view(CONNECTION)), malformed + int((~seen).sum()), problem)
+
+
+def _incomplete(messages: layouts.Messages) -> str:
+    """What an entry cannot be without, and these are; empty if nothing."""
+    for tuple_, kernel in (("original", "CTA_TUPLE_ORIG"), ("reply", "CTA_TUPLE_REPLY")):
+        if f"{tuple_}_protocol" not in messages:
+            return f"{kernel}/CTA_TUPLE_PROTO/CTA_PROTO_NUM: missing"
+        if not all(
+            f"{tuple_}_src{v}" in messages and f"{tuple_}_dst{v}" in messages for v in "4"
+        ) and not all(f"{tuple_}_{side}6" in messages for side in ("src", "dst")):
+            return f"{kernel}/CTA_TUPLE_IP: missing"
+    return ""
 
 
 def _read(messages: layouts.Messages) -> Connections:
     """The entries of messages of one layout."""
-    out = np.zeros(len(messages.rows), CONNECTION)
-    out["protocol"] = messages.u8("original_protocol")
-    for name in (
-        "forward_packets",
-        "forward_bytes",
-        "reverse_packets",
-        "reverse_bytes",
-        "started",
-        "stopped",
-    ):
-        if name in messages:
-            out[name] = messages.be64(name).view(np.int64 if name in ("started", "stopped") else np.uint64)
-    for name in ("id", "status", "timeout"):
-        if name in messages:
-            out[name] = messages.be32(name)
-    for name in ("icmp_type", "icmp_code"):
-        if f"original_{name}" in messages:
-            out[name] = messages.u8(f"original_{name}")
-    if "original_icmp_id" in messages:
-        out["icmp_id"] = messages.be16("original_icmp_id")
-    if "tcp_state" in messages:
-        out["tcp_state"] = messages.u8("tcp_state")
+    out = np.zeros(len(messages), CONNECTION)
+    for names, read, kind in (
+        (_U64, messages.be64, np.uint64), (_I64, messages.be64, np.int64), (_U32, messages.be32, np.uint32),
+        (_U16, messages.be16, np.uint16), (_U8, messages.u8, np.uint8),
+    ):  # fmt: skip
+        for name in names:
+            field = _RENAMED.get(name, name)
+            if field in messages:
+                out[name] = read(field).view(kind)
     _translate(messages, out)
     return out
 
@@ -106,20 +167,23 @@ def _translate(messages: layouts.Messages, out: Connections) -> None:
     out["src"], out["dst"] = source[0], answered[0]
     out["src_port"], out["dst_port"] = source[1], answered[1]
     for name, (address, port), (other, other_port) in (
-        ("service", dialled, answered),
-        ("snat", seen, source),
-    ):
-        changed = (address != other).any(axis=1) | (port != other_port)
-        out[name] = np.where(changed[:, None], address, 0)
-        out[f"{name}_port"] = np.where(changed, port, 0)
+        ("service", dialled, answered), ("snat", seen, source),
+    ):  # fmt: skip
+        words, other_words = address.view(np.uint64), other.view(np.uint64)
+        changed = (words[:, 0] != other_words[:, 0]) | (words[:, 1] != other_words[:, 1])
+        changed |= port != other_port
+        if changed.all():
+            out[name], out[f"{name}_port"] = address, port
+        elif changed.any():
+            out[name][changed], out[f"{name}_port"][changed] = address[changed], port[changed]
 
 
 def _end(messages: layouts.Messages, which: str, side: str) -> tuple[layouts.Bytes, npt.NDArray[np.uint16]]:
-    address = np.zeros((len(messages.rows), 16), np.uint8)
+    address = np.zeros((len(messages), 16), np.uint8)
     if f"{which}_{side}4" in messages:
         address[:, 10:12] = 0xFF
         address[:, 12:] = messages.raw(f"{which}_{side}4", 4)
-    elif f"{which}_{side}6" in messages:
+    else:
         address[:] = messages.raw(f"{which}_{side}6", 16)
     port = f"{which}_{side}_port"
     return address, messages.be16(port) if port in messages else np.zeros(len(address), np.uint16)
@@ -143,15 +207,26 @@ def five_tuple(
     icmp_id: npt.NDArray[np.uint16],
 ) -> asof.Keys:
     """One key for the five-tuple as policies see it: source before SNAT, destination after DNAT."""
-    src_words = np.ascontiguousarray(src).view(np.uint64)
-    dst_words = np.ascontiguousarray(dst).view(np.uint64)
-    return asof.mix(
-        src_words[:, 0],
-        src_words[:, 1],
-        dst_words[:, 0],
-        dst_words[:, 1],
-        src_port,
-        dst_port,
-        protocol,
-        icmp_id,
-    )
+    addresses = np.concatenate([src, dst], axis=1).view(np.uint64)
+    rest = (
+        src_port.astype(np.uint64) << np.uint64(40) | dst_port.astype(np.uint64) << np.uint64(24)
+        | icmp_id.astype(np.uint64) << np.uint64(8) | protocol
+    )  # fmt: skip
+    return asof.mix(*addresses.T, rest)
+
+
+def concatenate(pieces: Sequence[Connections]) -> Connections:
+    """All rows of some pieces."""
+    whole = np.concatenate([piece.view(_RAW) for piece in pieces]) if pieces else np.zeros(0, _RAW)
+    return whole.view(CONNECTION)
+
+
+def take(connections: Connections, rows: npt.NDArray[np.int64]) -> Connections:
+    """Some rows, in the order in which they are named."""
+    return connections.view(_RAW)[rows].view(CONNECTION)
+
+
+def tcp_states(connections: Connections) -> npt.NDArray[np.uint8]:
+    """The kernel's number of each TCP state; 0 for other protocols, and for numbers without a word."""
+    named = (connections["protocol"] == enums.Protocol.TCP) & (connections["state"] < len(enums.TCP_STATES))
+    return np.where(named, connections["state"], 0)

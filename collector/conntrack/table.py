@@ -9,14 +9,18 @@ import numpy.typing as npt
 
 from collector.conntrack import decode
 
-_ROW = np.dtype([("entry", decode.CONNECTION), ("trace", "i4"), ("ended", "?"), ("missed", "u1")])
+COUNTERS = ("forward_packets", "forward_bytes", "reverse_packets", "reverse_bytes")
+_ROW = np.dtype([
+    ("key", "u8"), ("tuple", "u8"), *((counter, "u8") for counter in COUNTERS),
+    ("trace", "i4"), ("ended", "?"), ("missed", "u1"),
+])  # fmt: skip
+_RAW = np.dtype(f"V{_ROW.itemsize}")  # numpy copies rows of bytes whole, rows of fields field by field
+_KEPT = ("key", "tuple", *COUNTERS)
 _TCP = 6
 _TCP_TIME_WAIT, _TCP_CLOSE = 7, 8
 _MISSES = 2
 """An entry is given up when two dumps in a row lack it: one dump can pass over an entry while the kernel's
 table is being resized."""
-
-COUNTERS = ("forward_packets", "forward_bytes", "reverse_packets", "reverse_bytes")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,30 +62,41 @@ class Table:
     @property
     def tuples(self) -> npt.NDArray[np.uint64]:
         """The five-tuple keys of all living connections."""
-        tuples: npt.NDArray[np.uint64] = self._rows["entry"]["tuple"]
+        tuples: npt.NDArray[np.uint64] = self._rows["tuple"]
         return tuples
 
     def update(self, seen: decode.Connections) -> Changes:
         """Take in what was read, each entry once, sorted by key; give back what is new in it."""
         found = self._find(seen["key"])
         known = found >= 0
-        before = self._rows[np.maximum(found, 0)] if len(self._rows) else np.zeros(len(seen), _ROW)
+        before = np.zeros(len(seen), _RAW)
+        before[known] = self._rows.view(_RAW)[found[known]]
+        before = before.view(_ROW)
         started = ~known & ~self._is_old(seen)
-        entries = seen.copy()
-        for counter in COUNTERS:
-            base = np.where(known, before["entry"][counter], np.where(started, 0, seen[counter])).astype(
-                np.uint64
-            )
-            # a counter that went back was reset: all it shows has come since
-            entries[counter] = seen[counter] - np.where(base > seen[counter], np.uint64(0), base)
-        closed = _is_closed(seen)
-        already = known & before["ended"]
-        ended = (seen["destroyed"] | closed) & ~already
-        moved = np.any([entries[counter] > 0 for counter in COUNTERS], axis=0) if len(seen) else started
-        traces = np.where(known, before["trace"], 0).astype(np.int32)
-        report = moved | started | (ended & (seen["protocol"] == _TCP))
-        vanished = self._replace(seen, traces, ended | already, found)
-        return Changes(entries[report], traces[report], started[report], ended[report], vanished)
+        deltas = {counter: self._delta(seen, before, counter, known, started) for counter in COUNTERS}
+        ended = (seen["destroyed"] | _is_closed(seen)) & ~before["ended"]
+        report = started | (ended & (seen["protocol"] == _TCP))
+        for delta in deltas.values():
+            report |= delta > 0
+        entries = decode.take(seen, np.flatnonzero(report))
+        for counter, delta in deltas.items():
+            entries[counter] = delta[report]
+        vanished = self._replace(seen, before["trace"], ended | before["ended"], found)
+        return Changes(entries, before["trace"][report], started[report], ended[report], vanished)
+
+    @staticmethod
+    def _delta(
+        seen: decode.Connections,
+        before: npt.NDArray[np.void],
+        counter: str,
+        known: npt.NDArray[np.bool_],
+        started: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.uint64]:
+        """What a counter has gained; one that went back was reset, and all it shows has come since."""
+        now = np.ascontiguousarray(seen[counter])
+        base = np.where(known, before[counter], np.where(started, np.uint64(0), now))
+        delta: npt.NDArray[np.uint64] = now - np.where(base > now, np.uint64(0), base)
+        return delta
 
     def remember(self, keys: npt.NDArray[np.uint64], traces: npt.NDArray[np.int32]) -> None:
         """Keep the policy trace of living connections, for all their later rows."""
@@ -89,7 +104,7 @@ class Table:
         self._rows["trace"][found[found >= 0]] = traces[found >= 0]
 
     def _find(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        known = self._rows["entry"]["key"]
+        known = self._rows["key"]
         if not len(known):
             return np.full(len(keys), -1, np.int64)
         at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -109,22 +124,26 @@ class Table:
         ended: npt.NDArray[np.bool_],
         found: npt.NDArray[np.int64],
     ) -> int:
-        living = ~seen["destroyed"]
-        rows = np.zeros(int(living.sum()), _ROW)
-        rows["entry"], rows["trace"], rows["ended"] = seen[living], traces[living], ended[living]
+        living = np.flatnonzero(~seen["destroyed"])
+        rows = np.zeros(len(living), _ROW)
+        for name in _KEPT:
+            rows[name] = seen[name][living]
+        rows["trace"], rows["ended"] = traces[living], ended[living]
         absent = np.ones(len(self._rows), bool)
         absent[found[found >= 0]] = False
         missing = self._rows[absent]
         missing["missed"] += 1
-        given_up = missing["missed"] >= _MISSES
-        merged = np.concatenate([rows, missing[~given_up]])
-        self._rows = merged[np.argsort(merged["entry"]["key"], kind="stable")]
-        return int(given_up.sum())
+        kept = missing[missing["missed"] < _MISSES]
+        merged = np.concatenate([rows.view(_RAW), kept.view(_RAW)])
+        if len(kept):
+            merged = merged[np.argsort(merged.view(_ROW)["key"], kind="stable")]
+        self._rows = merged.view(_ROW)
+        return len(missing) - len(kept)
 
 
 def _is_closed(entries: decode.Connections) -> npt.NDArray[np.bool_]:
     """TCP connections that are over, though the kernel keeps their entry for a while."""
     closed: npt.NDArray[np.bool_] = (entries["protocol"] == _TCP) & (
-        (entries["tcp_state"] == _TCP_TIME_WAIT) | (entries["tcp_state"] == _TCP_CLOSE)
+        (entries["state"] == _TCP_TIME_WAIT) | (entries["state"] == _TCP_CLOSE)
     )
     return closed

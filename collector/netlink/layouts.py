@@ -15,19 +15,72 @@ import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint32]
 Rows = npt.NDArray[np.int64]
 _Number = TypeVar("_Number", np.uint16, np.uint32)
-Tree = Mapping[int, Union[str, "Tree"]]
-"""Attribute type → the name of the field that it holds, or the attributes nested in it."""
 
 NETLINK_HEADER = 16
 NETFILTER_HEADER = 20
-"""``struct nlmsghdr`` and ``struct nfgenmsg``; attributes begin after both."""
+"""``struct nlmsghdr``, and with ``struct nfgenmsg`` behind it; attributes begin after both."""
+LONGEST = 1 << 16
+"""No netfilter message is longer, in bytes: attribute lengths have 16 bits."""
 _TYPE_MASK = 0x3FFF  # the upper two bits are NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """An attribute that holds a value.
+
+    Attributes:
+        kernel: The kernel's name of it.
+        name: Ours.
+        size: Bytes that it has to have at least.
+    """
+
+    kernel: str
+    name: str
+    size: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Nest:
+    """An attribute that holds attributes."""
+
+    kernel: str
+    members: Tree
+
+
+Tree = Mapping[int, Union[Field, "Nest"]]
+"""Attribute type → what it is; others are passed over."""
+
+
 class MalformedMessageError(Exception):
-    """A message whose lengths contradict each other."""
+    """A message that contradicts itself.
+
+    Attributes:
+        attribute: The kernel's names of the attribute and of those around it, or its number if it has none.
+        offset: Where it begins, in bytes from the message's start.
+        reason: What is wrong.
+    """
+
+    def __init__(self, attribute: str, offset: int, reason: str) -> None:
+        super().__init__(f"{attribute} at byte {offset}: {reason}")
+        self.attribute, self.offset, self.reason = attribute, offset, reason
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Datagrams:
+    """What the kernel sent, and where it lies: each datagram holds one or more whole messages.
+
+    Attributes:
+        buffer: Memory of at least ``LONGEST`` bytes more than the last datagram needs.
+        starts: Where each datagram begins, at a multiple of four.
+        lengths: How many bytes it has.
+    """
+
+    buffer: Bytes
+    starts: Rows
+    lengths: Rows
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,31 +88,36 @@ class Layout:
     """Where the attributes of a message lie.
 
     Attributes:
-        length: Length of the whole message in bytes.
         headers: Positions of all attribute headers, in 32-bit words from the message's start.
         values: What stands there: length and type of each attribute.
         fields: Name → (position, length) of its bytes, from the message's start.
     """
 
-    length: int
-    headers: Rows
-    values: npt.NDArray[np.uint32]
+    headers: list[int]
+    values: list[int]
     fields: dict[str, tuple[int, int]]
 
 
 class Messages:
-    """Some messages of one layout in a buffer; reads one field of all of them at once."""
+    """Some messages of one layout; reads one field of all of them at once.
 
-    def __init__(self, buffer: Bytes, starts: Rows, rows: Rows, layout: Layout) -> None:
-        self._words = buffer.view(np.uint32)
-        self._halves = buffer.view(np.uint16)
-        self._buffer = buffer
-        self.starts = starts[rows]
-        self.rows = rows
-        self.layout = layout
+    Attributes:
+        rows: Which messages they are.
+        lengths: Bytes of each message.
+        layout: Where their fields lie.
+    """
+
+    def __init__(self, words: Words, rows: Rows, lengths: Rows, layout: Layout) -> None:
+        self._words = words
+        self._bytes = words.view(np.uint8)
+        self._halves = words.view(np.uint16)
+        self.rows, self.lengths, self.layout = rows, lengths, layout
 
     def __contains__(self, field: str) -> bool:
         return field in self.layout.fields
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def position(self, field: str) -> int:
         """Where the field begins, from the message's start."""
@@ -69,21 +127,27 @@ class Messages:
         """The field's length in bytes."""
         return self.layout.fields[field][1]
 
+    def sizes(self, field: str) -> Rows:
+        """The length in bytes that the field has in each message, which differs for a tail."""
+        lengths: Rows = self._halves[:, (self.position(field) - 4) >> 1].astype(np.int64) - 4
+        return lengths
+
     def u8(self, field: str, at: int = 0) -> Bytes:
         """One byte."""
-        return self._buffer[self.starts + (self.position(field) + at)]
+        byte: Bytes = self._bytes[:, self.position(field) + at]
+        return byte
 
     def be16(self, field: str, at: int = 0) -> npt.NDArray[np.uint16]:
         """A 16-bit number in network order, at an even position."""
-        return _swapped(self._halves[(self.starts + (self.position(field) + at)) >> 1])
+        return _swapped(self._halves[:, (self.position(field) + at) >> 1])
 
     def resource(self) -> npt.NDArray[np.uint16]:
         """``nfgenmsg.res_id``, which is in network order: for NFLOG, the group."""
-        return _swapped(self._halves[(self.starts + NETFILTER_HEADER - 2) >> 1])
+        return _swapped(self._halves[:, (NETFILTER_HEADER - 2) >> 1])
 
-    def be32(self, field: str, at: int = 0) -> npt.NDArray[np.uint32]:
+    def be32(self, field: str, at: int = 0) -> Words:
         """A 32-bit number in network order, at a position divisible by four."""
-        return _swapped(self._words[(self.starts + (self.position(field) + at)) >> 2])
+        return _swapped(self._words[:, (self.position(field) + at) >> 2])
 
     def be64(self, field: str, at: int = 0) -> npt.NDArray[np.uint64]:
         """A 64-bit number in network order, at a position divisible by four."""
@@ -92,9 +156,12 @@ class Messages:
 
     def raw(self, field: str, count: int, at: int = 0) -> Bytes:
         """Bytes as they are, shape (n, count)."""
-        first = self.starts + (self.position(field) + at)
-        taken: Bytes = self._buffer[first[:, None] + np.arange(count)]
-        return taken
+        first = self.position(field) + at
+        return self._bytes[:, first : first + count]
+
+    def rest(self, field: str) -> Bytes:
+        """The bytes from a field's start on, shape (n, …); those beyond a message's end are not its own."""
+        return self._bytes[:, self.position(field) :]
 
 
 def _swapped(numbers: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
@@ -103,79 +170,181 @@ def _swapped(numbers: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     return native
 
 
-def split(buffer: bytearray) -> tuple[Rows, Rows]:
-    """Start and length of each message in a buffer, in bytes.
+def datagram(messages: bytes | bytearray) -> Datagrams:
+    """Some messages, one after the other, as one datagram."""
+    buffer = np.zeros((len(messages) + LONGEST + 7) & ~7, np.uint8)
+    buffer[: len(messages)] = np.frombuffer(messages, np.uint8)
+    return Datagrams(buffer, np.zeros(1, np.int64), np.array([len(messages)], np.int64))
+
+
+def split(datagrams: Datagrams) -> tuple[Rows, Rows, int]:
+    """Start and length of each message in bytes, and the number of datagrams that were torn.
 
     What follows a header whose length cannot be right is left out: nothing after it can be trusted.
     """
-    starts, lengths = [], []
-    end = len(buffer) & ~3
-    with memoryview(buffer) as view, view[:end].cast("I") as words:
-        position = 0
-        while position + NETFILTER_HEADER <= end:
-            length = words[position >> 2]
-            if length < NETLINK_HEADER or position + length > len(buffer):
-                break
-            starts.append(position)
-            lengths.append(length)
-            position += (length + 3) & ~3  # lengths in events are not always aligned, positions are
-    return np.array(starts, np.int64), np.array(lengths, np.int64)
+    found = _alone(datagrams) or _alike(datagrams)
+    return (*found, 0) if found else _one_by_one(datagrams)
 
 
-def aligned(buffer: bytearray) -> Bytes:
-    """The buffer as an array, padded so that it can be read in 64-bit words.
+def _aligned(lengths: Rows) -> Rows:
+    """Lengths as they are counted in a datagram: lengths are not always aligned, positions are."""
+    aligned: Rows = (lengths + 3) & ~3
+    return aligned
 
-    And by the longest fixed field, so that one that is too short at the very end is not read beyond it.
+
+def _alone(datagrams: Datagrams) -> tuple[Rows, Rows] | None:
+    """The messages, if each datagram holds just one: so it is with events."""
+    lengths = datagrams.buffer.view(np.uint32)[datagrams.starts >> 2].astype(np.int64)
+    whole = (lengths >= NETFILTER_HEADER) & (lengths <= np.minimum(datagrams.lengths, LONGEST))
+    whole &= _aligned(lengths) == _aligned(datagrams.lengths)
+    return (datagrams.starts, lengths) if whole.all() else None
+
+
+def _alike(datagrams: Datagrams) -> tuple[Rows, Rows] | None:
+    """The messages, if all have the type, flags, sequence and port of the first: so it is within an answer.
+
+    Wherever those stand a message may begin. If each candidate begins where the one before it ends, from the
+    start of each datagram to its end, then the candidates are the messages and nothing else is.
     """
-    return np.frombuffer(bytes(buffer) + bytes(16 + -len(buffer) % 8), np.uint8)
+    starts, ends = datagrams.starts, datagrams.starts + _aligned(datagrams.lengths)
+    words = datagrams.buffer[: ends[-1] + NETLINK_HEADER].view(np.uint32)
+    kind, sequence, port = words[(starts[0] >> 2) + np.arange(1, 4)]
+    at = np.flatnonzero(words[1:-2] == kind)
+    at = at[(words[at + 2] == sequence) & (words[at + 3] == port)]
+    begins = at << 2
+    inside = np.searchsorted(starts, begins, side="right") - 1
+    real = (inside >= 0) & (begins < ends[inside])  # between datagrams lies what an earlier one left
+    begins, inside = begins[real], inside[real]
+    lengths = words[begins >> 2].astype(np.int64)
+    room = np.minimum((starts + datagrams.lengths)[inside] - begins, LONGEST)
+    if not len(begins) or begins[0] != starts[0] or ((lengths < NETFILTER_HEADER) | (lengths > room)).any():
+        return None
+    after = begins + _aligned(lengths)
+    last = after == ends[inside]
+    following = np.where(last, np.append(starts, -1)[inside + 1], after)
+    chained = (following[:-1] == begins[1:]).all() and following[-1] == -1
+    return (begins, lengths) if chained else None
 
 
-def discover(buffer: Bytes, start: int, length: int, tree: Tree) -> Layout:
+def _one_by_one(datagrams: Datagrams) -> tuple[Rows, Rows, int]:
+    starts, lengths, torn = [], [], 0
+    with memoryview(np.ascontiguousarray(datagrams.buffer).data).cast("B").cast("I") as words:
+        for position, size in zip(datagrams.starts.tolist(), datagrams.lengths.tolist(), strict=True):
+            end = position + size
+            while position + NETFILTER_HEADER <= end:
+                length = words[position >> 2]
+                if length < NETFILTER_HEADER or length > min(end - position, LONGEST):
+                    break
+                starts.append(position)
+                lengths.append(length)
+                position += (length + 3) & ~3
+            torn += position < end
+    return np.array(starts, np.int64), np.array(lengths, np.int64), torn
+
+
+def discover(message: list[int], length: int, tree: Tree) -> Layout:
     """The layout of one message.
 
-    Raises:
-        MalformedMessageError: If an attribute does not fit; it names the position.
-    """
-    headers: list[tuple[int, int]] = []
-    fields: dict[str, tuple[int, int]] = {}
-    words = buffer.view(np.uint32)
+    Args:
+        message: Its 32-bit words.
+        length: Its length in bytes.
+        tree: What its attributes are.
 
-    def walk(position: int, end: int, known: Tree) -> None:
+    Raises:
+        MalformedMessageError: If an attribute does not fit into what is around it, or has too few bytes.
+    """
+    layout = Layout([], [], {})
+
+    def walk(position: int, end: int, known: Tree, path: str) -> None:
         while position + 4 <= end:
-            word = int(words[(start + position) >> 2])
+            word = message[position >> 2]
             size, kind = word & 0xFFFF, (word >> 16) & _TYPE_MASK
-            if size < 4 or position + size > end:
-                raise MalformedMessageError(f"attribute {kind} at byte {position}: length {size} of {end}")
-            headers.append((position >> 2, word))
             meaning = known.get(kind)
-            if isinstance(meaning, str):
-                fields[meaning] = (position + 4, size - 4)
+            name = path + (meaning.kernel if meaning else str(kind))
+            if size < 4 or position + size > end:
+                raise MalformedMessageError(name, position, f"length {size} of {end - position} bytes")
+            layout.headers.append(position >> 2)
+            layout.values.append(word)
+            if isinstance(meaning, Field):
+                if size - 4 < meaning.size:
+                    raise MalformedMessageError(name, position, f"{size - 4} bytes, not {meaning.size}")
+                layout.fields[meaning.name] = (position + 4, size - 4)
             elif meaning is not None:
-                walk(position + 4, position + size, meaning)
+                walk(position + 4, position + size, meaning.members, f"{name}/")
             position += (size + 3) & ~3
 
-    walk(NETFILTER_HEADER, length, tree)
-    positions, values = zip(*headers, strict=True) if headers else ((), ())
-    return Layout(length, np.array(positions, np.int64), np.array(values, np.uint32), fields)
+    walk(NETFILTER_HEADER, length, tree, "")
+    return layout
 
 
 def partition(
-    buffer: Bytes, starts: Rows, lengths: Rows, tree: Tree
+    datagrams: Datagrams, starts: Rows, lengths: Rows, tree: Tree, *, tail: str = ""
 ) -> Iterator[Messages | MalformedMessageError]:
-    """All messages, grouped by layout; a malformed one comes by itself, as its error."""
-    words = buffer.view(np.uint32)
-    for length in np.unique(lengths):
-        left = np.flatnonzero(lengths == length)
-        while len(left):
-            try:
-                layout = discover(buffer, int(starts[left[0]]), int(length), tree)
-            except MalformedMessageError as error:
-                yield error
-                left = left[1:]
-                continue
-            base = starts[left] >> 2
-            same = np.ones(len(left), bool)
-            for position, value in zip(layout.headers, layout.values, strict=True):
-                same &= words[base + position] == value
-            yield Messages(buffer, starts, left[same], layout)
-            left = left[~same]
+    """All messages, grouped by layout; a malformed one comes by itself, as its error.
+
+    Args:
+        datagrams: Where they lie.
+        starts: Where each begins.
+        lengths: How long each is.
+        tree: What their attributes are.
+        tail: A field of any length that the kernel writes last; it does not make a layout another.
+    """
+    buffer = datagrams.buffer
+    # Messages of one layout have one length; before a tail, the second attribute differs most.
+    keys = buffer.view(np.uint32)[(starts + NETFILTER_HEADER + 8) >> 2] if tail else lengths
+    for key in np.unique(keys):
+        left = np.flatnonzero(keys == key)
+        words = _gather(buffer, starts[left], int(lengths[left].max()))
+        yield from _layouts(words, left, lengths[left], tree, tail)
+
+
+def _gather(buffer: Bytes, starts: Rows, length: int) -> Words:
+    """Messages one below the other, shape (n, words): from here on a field is a stride, not a search."""
+    size = (length + 3) & ~3
+    every = np.lib.stride_tricks.as_strided(
+        np.ndarray((1,), f"V{size}", buffer), ((len(buffer) - size) // 4 + 1,), (4,), writeable=False
+    )
+    words: Words = every[starts >> 2].view(np.uint32).reshape(len(starts), size >> 2)
+    return words
+
+
+def _layouts(
+    words: Words, rows: Rows, lengths: Rows, tree: Tree, tail: str
+) -> Iterator[Messages | MalformedMessageError]:
+    left = np.arange(len(rows))
+    while len(left):
+        first = left[0]
+        try:
+            layout = discover(words[first].tolist(), int(lengths[first]), tree)
+        except MalformedMessageError as error:
+            yield error
+            left = left[1:]
+            continue
+        same = _same(words, left, lengths, layout, tail)
+        if len(same) == len(rows):
+            yield Messages(words, rows, lengths, layout)
+            return
+        yield Messages(words[same], rows[same], lengths[same], layout)
+        left = left[~np.isin(left, same, assume_unique=True)]
+
+
+def _same(words: Words, rows: Rows, lengths: Rows, layout: Layout, tail: str) -> Rows:
+    """Those rows whose attribute headers are just those of a layout."""
+    headers, values = layout.headers, layout.values
+    if tail in layout.fields and headers[-1] << 2 == layout.fields[tail][0] - 4:
+        at, kind = headers[-1], values[-1] >> 16
+        ends = (at << 2) + (words[rows, at] & 0xFFFF).astype(np.int64)
+        fits = (words[rows, at] >> 16 == kind) & (ends <= lengths[rows]) & (ends >= (at + 1) << 2)
+        rows = rows[fits & (_aligned(ends) + 4 > lengths[rows])]  # nothing can stand behind it
+        headers, values = headers[:-1], values[:-1]
+    else:
+        rows = rows[lengths[rows] == lengths[rows[0]]]
+    if not headers:
+        return rows
+    if len(rows) < len(words):
+        words = words[rows]
+    same = words[:, headers[0]] == values[0]
+    for at, value in zip(headers, values, strict=True):
+        same &= words[:, at] == value
+    matching: Rows = rows[same]
+    return matching

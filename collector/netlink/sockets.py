@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import ctypes
-import errno
 import os
 import pathlib
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -25,6 +23,7 @@ HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 
 _SO_MEMINFO, _SK_MEMINFO_VARS, _SK_MEMINFO_DROPS = 55, 9, 8
+_SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
 _CLONE_NEWNET = 0x40000000
 
 
@@ -76,12 +75,16 @@ def open_netfilter(*, groups: int = 0, receive_buffer: int = 0) -> socket.socket
     Raises:
         SetupError: If the right is missing.
     """
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
     try:
-        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
         if receive_buffer:
             set_receive_buffer(opened, receive_buffer)
+            # With ENOBUFS the kernel keeps everything back until the queue is empty, though there is room
+            # again; without it loses only what does not fit, and ``dropped`` counts both alike.
+            opened.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
         opened.bind((0, groups))
     except PermissionError as error:
+        opened.close()
         raise errors.SetupError(
             "reading the kernel's connection events needs CAP_NET_ADMIN: run as root, or grant it with "
             "setcap or in the pod's securityContext"
@@ -109,126 +112,31 @@ def ask(opened: socket.socket, request: bytes) -> int:
             return -code
 
 
-def dropped(opened: socket.socket) -> int:
-    """How many messages the kernel has thrown away since this socket was opened, because it was full."""
-    raw = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _SK_MEMINFO_VARS)
-    counts: tuple[int, ...] = struct.unpack(f"={_SK_MEMINFO_VARS}I", raw)
-    return counts[_SK_MEMINFO_DROPS]
-
-
-def dump(opened: socket.socket, request: bytes) -> bytearray:
-    """All messages of the answer to a dump request, one after the other, without the closing one.
+def answer(opened: socket.socket, request: bytes) -> bytes:
+    """The one message that the kernel answers with.
 
     Raises:
         OSError: The kernel's error.
     """
     opened.send(request)
-    answer, end = bytearray(1 << 18), 0
-    while True:
-        if len(answer) - end < 1 << 16:
-            answer += bytes(len(answer))
-        with memoryview(answer) as view:
-            count = opened.recv_into(view[end:])
-        last = _closing(answer, end, end + count)
-        if last is not None:
-            del answer[last:]
-            return answer
-        end += count
+    reply = opened.recv(1 << 16)
+    if HEADER.unpack_from(reply)[1] == NLMSG_ERROR:
+        code = -struct.unpack_from("=i", reply, HEADER.size)[0]
+        raise OSError(code, os.strerror(code))
+    return reply
 
 
-def _closing(answer: bytearray, start: int, end: int) -> int | None:
-    """Where the closing message of a dump begins, if it lies in this part of the answer."""
-    kind = HEADER.unpack_from(answer, start)[1]
-    if kind == NLMSG_ERROR:
-        raise OSError(-struct.unpack_from("=i", answer, start + HEADER.size)[0], "netlink dump refused")
-    # The kernel puts NLMSG_DONE last in a datagram; its length is fixed (header and one integer).
-    for size in (HEADER.size + 4, HEADER.size):
-        if end - start >= size and HEADER.unpack_from(answer, end - size)[1] == NLMSG_DONE:
-            length, _, done_flags, _, _ = HEADER.unpack_from(answer, end - size)
-            if length == size and done_flags & 0x2:
-                return end - size
-    return None
+def is_capable() -> bool:
+    """Whether this process has CAP_NET_ADMIN, by its own status."""
+    cap_net_admin = 12
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> cap_net_admin & 1)
+    return False
 
 
-class Receiver:
-    """A thread that empties a socket into memory, so that the kernel's own queue stays short.
-
-    Args:
-        opened: The socket; it belongs to the receiver from now on.
-        capacity: Bytes to hold between two calls of ``take``. What does not fit is discarded and counted.
-    """
-
-    def __init__(self, opened: socket.socket, *, name: str, capacity: int) -> None:
-        self._socket = opened
-        self._capacity = capacity
-        self._lock = threading.Lock()
-        self._buffer, self._used = bytearray(1 << 20), 0
-        self._overruns = 0
-        self._discarded = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin to receive."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread and close the socket."""
-        self._stopping.set()
-        self._thread.join()
-        self.close()
-
-    def close(self) -> None:
-        """Close the socket of a receiver that was never started."""
-        self._socket.close()
-
-    @property
-    def overruns(self) -> int:
-        """How often the kernel told us that its queue was full."""
-        return self._overruns
-
-    @property
-    def discarded(self) -> int:
-        """Datagrams thrown away because nobody took what we hold."""
-        return self._discarded
-
-    @property
-    def lost(self) -> int:
-        """Messages that the kernel threw away because its queue for us was full."""
-        return dropped(self._socket)
-
-    def take(self) -> bytearray:
-        """All that was received since the last call, messages padded to 4 bytes."""
-        with self._lock:
-            taken, used = self._buffer, self._used
-            self._buffer, self._used = bytearray(1 << 20), 0
-        del taken[used:]
-        return taken
-
-    def _run(self) -> None:
-        datagram = bytearray(1 << 18)
-        view = memoryview(datagram)
-        self._socket.settimeout(0.2)  # a blocked recv on netlink does not notice a close
-        while not self._stopping.is_set():
-            try:
-                count = self._socket.recv_into(view)
-            except TimeoutError:
-                continue
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    self._overruns += 1
-                    continue
-                return
-            self._keep(view[:count], count)
-
-    def _keep(self, datagram: memoryview, count: int) -> None:
-        padded = count + -count % 4
-        with self._lock:
-            end = self._used + padded
-            if end > self._capacity:
-                self._discarded += 1
-                return
-            if end > len(self._buffer):
-                self._buffer += bytes(max(len(self._buffer), padded))
-            self._buffer[self._used : self._used + count] = datagram
-            self._used = end
+def dropped(opened: socket.socket) -> int:
+    """How many messages the kernel has thrown away since this socket was opened, because it was full."""
+    raw = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _SK_MEMINFO_VARS)
+    counts: tuple[int, ...] = struct.unpack(f"={_SK_MEMINFO_VARS}I", raw)
+    return counts[_SK_MEMINFO_DROPS]

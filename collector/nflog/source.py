@@ -6,11 +6,13 @@ import errno
 import pathlib
 import socket
 import struct
+import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 
-from collector.netlink import sockets
+from collector.netlink import layouts, receiver, slots, sockets
 from collector.nflog import decode
 from model import errors
 
@@ -22,7 +24,11 @@ _WITH_SEQUENCE = 1  # NFULNL_CFG_F_SEQ: each message is numbered, so that a gap 
 _CAPTURE = 80
 """Bytes of each packet: IPv6 header and the ports behind it, with room for options."""
 _QUEUE = 100
-"""Packets in one message batch: unbatched, the same packets cost four times as much."""
+"""Packets in one datagram: one by one, the same packets cost four times as much."""
+_BUFFER = 1 << 16
+"""Bytes of a datagram at the most; ``_QUEUE`` packets need a third of it."""
+_SLOTS = 64
+_NUMBERS = 1 << 32
 
 FLUSH_SECONDS = 0.1
 """How long the kernel holds a batch that is not full."""
@@ -31,12 +37,25 @@ FLUSH_SECONDS = 0.1
 class Source:
     """Logged packets of some NFLOG groups in one network namespace.
 
+    Args:
+        namespace: Path of the network namespace; None for our own.
+        groups: The groups to read.
+        receive_buffer: Bytes of messages that the kernel may queue for us.
+        capacity: How many packets we hold until they are read; more are discarded and counted.
+        hurry: Is called, by another thread, when it is time to read.
+
     Raises:
         SetupError: If somebody else holds a group, or the right is missing.
     """
 
     def __init__(
-        self, namespace: pathlib.Path | None, groups: tuple[int, ...], *, receive_buffer: int, capacity: int
+        self,
+        namespace: pathlib.Path | None,
+        groups: tuple[int, ...],
+        *,
+        receive_buffer: int,
+        capacity: int,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
         opened = sockets.within(namespace, lambda: sockets.open_netfilter(receive_buffer=receive_buffer))
         try:
@@ -45,10 +64,19 @@ class Source:
         except BaseException:
             opened.close()
             raise
-        self._receiver = sockets.Receiver(opened, name="nflog", capacity=capacity)
-        self._expected: dict[int, int] = {}
+        self._receiver = receiver.Receiver(
+            opened, slots.Slots(_SLOTS, _BUFFER), self._hold, name="nflog", overrun=hurry
+        )
+        self.groups, self._capacity, self._hurry = groups, capacity, hurry
+        self._lock = threading.Lock()
+        self._packets: list[decode.Packets] = []
+        self._prefixes: dict[str, int] = {}
+        self._held = 0
+        self._expected = dict.fromkeys(groups, 0)  # the kernel numbers messages from the moment of binding
         self.lost = 0
-        self.unreadable = 0
+        self.discarded = 0
+        self.malformed = 0
+        self.error = ""
 
     def start(self) -> None:
         """Begin to receive."""
@@ -62,29 +90,42 @@ class Source:
         """Close the socket of a source that was never started, or once more."""
         self._receiver.close()
 
-    @property
-    def discarded(self) -> int:
-        """Batches that we threw away since the start, because they came faster than they were read."""
-        return self._receiver.discarded
-
     def read(self) -> tuple[decode.Packets, list[str]]:
         """The packets logged since the last call, and the prefixes that they refer to."""
-        packets, prefixes, unreadable = decode.decode(self._receiver.take())
-        self.unreadable += unreadable
-        self.lost += self._gaps(packets)
-        unstamped = packets["time"] == 0
-        packets["time"][unstamped] = time.time_ns()
+        self._receiver.flush()
+        with self._lock:
+            packets = np.concatenate([np.zeros(0, decode.PACKET), *self._packets])
+            prefixes = list(self._prefixes)
+            self._packets, self._prefixes, self._held = [], {}, 0
         return packets, prefixes
+
+    def _hold(self, messages: layouts.Datagrams) -> None:
+        decoded = decode.decode(messages)
+        packets = decoded.packets
+        packets["time"][packets["time"] == 0] = time.time_ns()
+        with self._lock:
+            self.malformed += decoded.malformed
+            self.error = decoded.error or self.error
+            self.lost += max(self._gaps(packets) - decoded.malformed, 0)
+            known = self._prefixes
+            codes = [known.setdefault(prefix, len(known)) for prefix in decoded.prefixes]
+            packets["prefix"] = np.array([*codes, 0], np.int32)[packets["prefix"]]
+            room = self._capacity - self._held
+            self.discarded += max(len(packets) - room, 0)
+            self._packets.append(packets[:room])
+            self._held += min(len(packets), room)
+        if self._held > self._capacity // 2:
+            self._hurry()
 
     def _gaps(self, packets: decode.Packets) -> int:
         """How many messages are missing, by the numbers that the kernel gives them in each group."""
         missing = 0
-        for group in np.unique(packets["group"]):
-            numbers = packets["sequence"][packets["group"] == group].astype(np.int64)
-            expected = self._expected.get(int(group), int(numbers[0]))
-            missing += int(numbers[-1]) + 1 - expected - len(numbers)
-            self._expected[int(group)] = int(numbers[-1]) + 1
-        return max(missing, 0)
+        for group in np.unique(packets["group"]).tolist():
+            numbers = packets["sequence"][packets["group"] == group]
+            following = (int(numbers[-1]) + 1) % _NUMBERS
+            missing += (following - self._expected.get(group, int(numbers[0]))) % _NUMBERS - len(numbers)
+            self._expected[group] = following
+        return missing
 
 
 def _bind(opened: socket.socket, group: int) -> None:
@@ -94,7 +135,7 @@ def _bind(opened: socket.socket, group: int) -> None:
     if code == 0:
         code = sockets.ask(opened, _configuration(group, b"".join([
             sockets.attribute(_MODE, struct.pack(">IBx", _CAPTURE, _COPY_PACKET)),
-            sockets.attribute(_NLBUFSIZ, struct.pack(">I", 65536)),
+            sockets.attribute(_NLBUFSIZ, struct.pack(">I", _BUFFER)),
             sockets.attribute(_TIMEOUT, struct.pack(">I", round(FLUSH_SECONDS * 100))),
             sockets.attribute(_QTHRESH, struct.pack(">I", _QUEUE)),
             sockets.attribute(_FLAGS, struct.pack(">H", _WITH_SEQUENCE)),
@@ -105,21 +146,12 @@ def _bind(opened: socket.socket, group: int) -> None:
 
 def _refused(group: int, code: int) -> str:
     """Both a missing right and a group that is taken can come back as EPERM."""
-    if code == errno.EBUSY or _capable():
+    if code == errno.EBUSY or sockets.is_capable():
         return (
             f"NFLOG group {group} is held by another process (Calico's Felix with flow logs on, or ulogd): "
             "choose others with --nflog-groups, or stop that process"
         )
     return "reading NFLOG needs CAP_NET_ADMIN: run as root, or grant it with setcap"
-
-
-def _capable() -> bool:
-    """Whether this process has CAP_NET_ADMIN, by its own status."""
-    cap_net_admin = 12
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> cap_net_admin & 1)
-    return False
 
 
 def _configuration(group: int, attributes: bytes) -> bytes:

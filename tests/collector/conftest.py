@@ -84,7 +84,7 @@ def connections() -> Callable[..., conntrack.Connections]:
     """Builds entries from dictionaries that name only what matters, as a source gives them."""
     return functools.partial(_build, conntrack.CONNECTION, _keyed, {
         "src": "10.0.0.1", "dst": "10.0.0.2", "src_port": 40000, "dst_port": 80, "protocol": 6,
-        "tcp_state": 3, "status": conntrack.SEEN_REPLY, "id": 1, "started": 100 * SECOND,
+        "state": 3, "status": conntrack.SEEN_REPLY, "id": 1, "started": 100 * SECOND,
         "forward_packets": 3, "forward_bytes": 300, "reverse_packets": 2, "reverse_bytes": 200,
     })  # fmt: skip
 

@@ -1,0 +1,27 @@
+"""The benchmarks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from cli.bench import conntrack, measure, nflog
+
+Measures = Iterator[measure.Measure]
+
+BENCHES: dict[str, tuple[Callable[[int, float], Measures], int, float]] = {
+    "conntrack-dump": (lambda count, _: conntrack.dump(count), 500_000, 0.0),
+    "conntrack-events": (conntrack.events, 500_000, 50_000.0),
+    "nflog": (nflog.packets, 1_000_000, 135_000.0),
+}
+"""Name → what measures it, how many connections or messages, and how many of them a second."""
+
+
+def run(name: str, count: int | None, rate: float | None) -> Measures:
+    """The figures of one benchmark, or of ``all``, as they come.
+
+    Raises:
+        SetupError: If a tool or a right is missing.
+    """
+    for one in BENCHES if name == "all" else [name]:
+        measured, usual_count, usual_rate = BENCHES[one]
+        yield from measured(count or usual_count, rate or usual_rate)

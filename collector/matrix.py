@@ -1,0 +1,181 @@
+"""What this node offers: what each source can give here, what that rests on, and how to have more."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import pathlib
+from collections.abc import Iterator
+
+from collector import sysctls
+from collector.conntrack import statistics
+from collector.counters import source as counters
+from collector.netlink import sockets
+from collector.nflog import grammars, owners
+from model import errors
+from runtime import settings
+
+_EVENTS = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_events")
+_BPF_MAPS = pathlib.Path("/sys/fs/bpf/tc/globals")
+
+
+class Known(enum.StrEnum):
+    """How well a fact is known."""
+
+    EXACT = "exact"
+    INFERRED = "inferred"
+    """A sample, or drawn from something else."""
+    UNKNOWN = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One fact that a source gives.
+
+    Attributes:
+        source: Name of the source.
+        fact: What it gives.
+        known: How well, on this node and with these settings.
+        because: Why.
+        improve: The command or setting that would make more of it; empty where nothing would.
+    """
+
+    source: str
+    fact: str
+    known: Known
+    because: str
+    improve: str = ""
+
+
+def offers(configured: settings.Collector) -> list[Offer]:
+    """All facts of all sources, whether the settings ask for them or not."""
+    namespace = pathlib.Path(configured.netns) if configured.netns else None
+    counted, problem = _counted(namespace)
+    return [
+        *_connections(namespace),
+        *_rules(namespace, configured, counted),
+        *_totals(counted, problem),
+        *_denied(configured),
+    ]
+
+
+def _connections(namespace: pathlib.Path | None) -> Iterator[Offer]:
+    facts = ("connections", "packets and bytes", "begin and end")
+    try:
+        off = sysctls.missing(namespace, set_them=False)
+        with sockets.within(namespace, sockets.open_netfilter) as opened:
+            state = statistics.read(opened)
+        events = sockets.within(namespace, lambda: _EVENTS.read_text().strip() if _EVENTS.exists() else "1")
+    except errors.SetupError as error:
+        for fact in facts:
+            yield Offer(source="conntrack", fact=fact, known=Known.UNKNOWN, because=str(error))
+        return
+    except OSError as error:
+        because = f"the kernel does not show its table ({error.strerror})"
+        for fact in facts:
+            yield Offer(
+                source="conntrack", fact=fact, known=Known.UNKNOWN, because=because, improve="run as root"
+            )
+        return
+    yield _living(state, events)
+    for fact, name in zip(facts[1:], (sysctls.ACCOUNTING, sysctls.TIMESTAMPS), strict=True):
+        yield Offer(
+            source="conntrack", fact=fact, known=Known.UNKNOWN if name in off else Known.EXACT,
+            because=f"net.netfilter.{name} is {'off' if name in off else 'on'}",
+            improve=f"sysctl -w net.netfilter.{name}=1 (or --set-sysctls)" if name in off else "",
+        )  # fmt: skip
+
+
+def _living(state: statistics.Statistics, events: str) -> Offer:
+    if any(_BPF_MAPS.glob("cali_v4_ct*")):
+        return Offer(
+            source="conntrack", fact="connections", known=Known.INFERRED,
+            because="Calico's eBPF dataplane tracks pods' connections itself; the kernel knows the rest",
+        )  # fmt: skip
+    if events == "0":
+        return Offer(
+            source="conntrack", fact="connections", known=Known.INFERRED,
+            because="the kernel announces no end of a connection: short ones are missed",
+            improve="sysctl -w net.netfilter.nf_conntrack_events=1",
+        )  # fmt: skip
+    return Offer(
+        source="conntrack", fact="connections", known=Known.EXACT,
+        because=f"the kernel's table ({state.entries} of {state.limit}) and an event for each end",
+    )  # fmt: skip
+
+
+def _rules(
+    namespace: pathlib.Path | None, configured: settings.Collector, counted: counters.Counted | None
+) -> Iterator[Offer]:
+    def offer(known: Known, because: str, improve: str = "") -> Offer:
+        return Offer(source="nflog", fact="deciding rule", known=known, because=because, improve=improve)
+
+    felix, held = owners.felix(namespace), owners.held(namespace)
+    groups = owners.free(namespace, configured.nflog_groups)
+    logged = sorted({int(group) for group in counted.nflog_group if group >= 0}) if counted else []
+    if "nflog" not in configured.sources or not configured.nflog_groups:
+        yield offer(Known.UNKNOWN, "not asked for", "--source nflog --nflog-groups GROUP")
+    elif not groups:
+        yield offer(
+            Known.UNKNOWN, f"{felix}; groups 1 and 2 are left to it",
+            "collect --source conntrack --source counters --source probe",
+        )  # fmt: skip
+    elif taken := sorted(held & set(groups)):
+        yield offer(
+            Known.UNKNOWN, f"another process reads group {taken[0]}", "choose others with --nflog-groups"
+        )
+    elif not set(logged) & set(groups):
+        other = ",".join(map(str, logged))
+        yield offer(
+            Known.UNKNOWN, f"no rule logs to group {' or '.join(map(str, groups))}",
+            f"--nflog-groups {other}" if other else "--source probe finds denials, but not their rule",
+        )  # fmt: skip
+    elif any(one.sampled for one in grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)):
+        yield offer(
+            Known.INFERRED,
+            "these rules log a sample: they are rate limited",
+            "--source probe counts all denials",
+        )
+    else:
+        yield offer(
+            Known.EXACT, f"rules log to group {', '.join(map(str, sorted(set(logged) & set(groups))))}"
+        )
+
+
+def _counted(namespace: pathlib.Path | None) -> tuple[counters.Counted | None, str]:
+    try:
+        return counters.Source(namespace, {}, {}).read(), ""
+    except (errors.SetupError, OSError) as error:
+        return None, str(error)
+
+
+def _totals(counted: counters.Counted | None, problem: str) -> Iterator[Offer]:
+    def offer(known: Known, because: str, improve: str = "") -> Offer:
+        return Offer(source="counters", fact="totals by rule", known=known, because=because, improve=improve)
+
+    if counted is None:
+        yield offer(Known.UNKNOWN, problem, "run as root")
+    elif not counted.hits:
+        missing = " and ".join(counted.unavailable)
+        because = f"{missing} missing" if missing else "no rule here counts what it accepts or drops"
+        yield offer(Known.UNKNOWN, because, f"install {missing}" if missing else "")
+    elif counted.exact.all():
+        yield offer(Known.EXACT, f"{len(counted.hits)} rules count")
+    else:
+        guessed = int((~counted.exact).sum())
+        yield offer(
+            Known.INFERRED, f"{len(counted.hits)} rules count; the place of {guessed} is a guess",
+            "--manifests FOLDER",
+        )  # fmt: skip
+
+
+def _denied(configured: settings.Collector) -> Iterator[Offer]:
+    def offer(known: Known, because: str, improve: str = "") -> Offer:
+        return Offer(source="probe", fact="denied attempts", known=known, because=because, improve=improve)
+
+    if not sockets.is_capable():
+        yield offer(Known.UNKNOWN, "a table of our own needs CAP_NET_ADMIN", "run as root")
+    elif "probe" in configured.sources:
+        yield offer(Known.EXACT, "attempts that vanish between prerouting and postrouting")
+    else:
+        yield offer(Known.UNKNOWN, "not asked for", "--source probe")
