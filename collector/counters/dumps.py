@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -17,9 +18,12 @@ from model import errors
 
 _POLICING = ("filter", "mangle")
 """Tables of iptables that can hold policies."""
-_IPTABLES_OWN = ("filter", "mangle", "nat", "raw", "security")
-_NOT_POLICING = frozenset({"kube-proxy", "flowledger"})
-"""nftables tables that are left out: services, which can be many, and what is our own."""
+_OTHER_IPTABLES = ("nat", "raw", "security")
+"""Its other tables, which are left out."""
+_INCOMPATIBLE = re.compile(r"^# Table `\w+' (is|contains) incompatible", re.MULTILINE)
+"""iptables can print none of a table, or not all of it, as it was made with nft."""
+_NOT_POLICING = frozenset({"kube-proxy", "flowledger_probe"})
+"""nftables tables that are left out: services, which can be many, and our own drop probe."""
 _TIMEOUT_SECONDS = 60
 _FAMILY = {4: "ip", 6: "ip6"}
 _COMMAND = {4: "iptables", 6: "ip6tables"}
@@ -47,11 +51,13 @@ class Reading:
     Attributes:
         dumps: Those that could be read.
         failed: Names of those that are there and could not, or beginnings of such names.
+        skipped: Names of those that no tool was there for.
         unavailable: Tools that would be needed and are not installed.
     """
 
     dumps: list[Dump] = dataclasses.field(default_factory=list)
     failed: list[str] = dataclasses.field(default_factory=list)
+    skipped: list[str] = dataclasses.field(default_factory=list)
     unavailable: set[str] = dataclasses.field(default_factory=set)
 
 
@@ -94,8 +100,10 @@ def _read_nftables(reading: Reading, namespace: pathlib.Path | None, opened: soc
     for family, command in _COMMAND.items():
         names = {table.name for table in found if table.family == _FAMILY[family]}
         present = [name for name in _POLICING if name in names]
-        if present and _read_iptables(reading, f"{command}-nft", family, present):
-            found = [t for t in found if t.family != _FAMILY[family] or t.name not in _IPTABLES_OWN]
+        taken = _read_iptables(reading, f"{command}-nft", family, present) if present else []
+        if taken:
+            left_out = (*taken, *_OTHER_IPTABLES)
+            found = [t for t in found if t.family != _FAMILY[family] or t.name not in left_out]
     for table in found:
         if table.name not in _NOT_POLICING:
             _read_table(reading, namespace, opened, table)
@@ -107,6 +115,7 @@ def _read_table(
     name = f"nft {table.family} {table.name}"
     if shutil.which("nft") is None:
         reading.unavailable.add("nft")
+        reading.skipped.append(name)
         return
     try:
         answer = kernel.read(opened, table)
@@ -127,22 +136,24 @@ def _meaning(namespace: pathlib.Path | None, table: tables.Table, answer: bytes)
     return kernel.align(nftables.read(text)[0], answer, table)
 
 
-def _read_iptables(reading: Reading, name: str, family: int, present: list[str]) -> bool:
-    """Reads these tables; whether they are iptables' indeed, and not just called like its own."""
+def _read_iptables(reading: Reading, name: str, family: int, present: list[str]) -> list[str]:
+    """Reads these tables; those among them that are iptables' indeed, and not just called like its own."""
     tool = f"{name}-save"
     if shutil.which(tool) is None:
         reading.unavailable.add(tool)
-        return False
+        reading.skipped.append(name)
+        return []
     try:
-        text = "".join(_run(tool, "-c", "-t", table) for table in present)
-    except (OSError, subprocess.SubprocessError):
+        printed = {table: _run(tool, "-c", "-t", table) for table in present}
+        texts = {table: text for table, text in printed.items() if not _INCOMPATIBLE.search(text)}
+        numbers = iptables.split("".join(texts.values()))
+    except (OSError, ValueError, subprocess.SubprocessError):
         reading.failed.append(name)
-        return True
-    if "\n*" not in text:
-        return False  # made with nft; iptables says that in a comment, and no more
-    numbers = iptables.split(text)
-    reading.dumps.append(Dump(name, numbers, functools.partial(iptables.parse, numbers.shape, family)))
-    return True
+        return present
+    if texts:
+        parse = functools.partial(iptables.parse, numbers.shape, family)
+        reading.dumps.append(Dump(name, numbers, parse))
+    return list(texts)
 
 
 def _run(*command: str) -> str:

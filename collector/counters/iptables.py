@@ -23,7 +23,11 @@ _MODULES_APART = ("comment", "mark", "limit")
 
 
 def split(text: str) -> rules.Numbers[str]:
-    """The counters of all rules, and the text without them."""
+    """The counters of all rules, and the text without them.
+
+    Raises:
+        ValueError: If a number is too large for a counter.
+    """
     parts = _COUNTERS.split(_NOISE.sub("", text))
     return rules.Numbers(_COUNTED.join(parts[::3]), rules.whole(parts[1::3]), rules.whole(parts[2::3]))
 

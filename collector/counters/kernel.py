@@ -22,23 +22,23 @@ _CHANGING = np.arange(8, 20)
 _PLACE = b"(counter)"
 
 
-def _header(length: int, kind: int) -> bytes:
-    return re.escape(sockets.ATTRIBUTE.pack(length, kind))
+def _header(kind: int, *lengths: int) -> bytes:
+    """An attribute's header, of one of these lengths."""
+    flagged = [sockets.ATTRIBUTE.pack(length, kind | flag) for length in lengths for flag in (0, _NESTED)]
+    return b"(?:" + b"|".join(map(re.escape, flagged)) + b")"
 
 
-_PAD = b"(?:" + _header(4, 3) + b")?"  # NFTA_COUNTER_PAD, where the processor cannot do without
+_NESTED = 0x8000
+_PAD = _header(3, 4) + b"?"  # NFTA_COUNTER_PAD, where the processor cannot do without
 _COUNTER = re.compile(
-    _header(12, 1)
-    + rb"counter\0.{4}"
-    + _PAD
-    + _header(12, 1)
-    + b"(.{8})"
-    + _PAD
-    + _header(12, 2)
-    + b"(.{8})",
+    _header(1, 44, 48, 52)  # NFTA_LIST_ELEM; that of a set's elements stands in something else
+    + (_header(1, 12) + rb"counter\0")  # NFTA_EXPR_NAME
+    + _header(2, 28, 32, 36)  # NFTA_EXPR_DATA
+    + (_PAD + _header(1, 12) + b"(.{8})")  # NFTA_COUNTER_BYTES
+    + (_PAD + _header(2, 12) + b"(.{8})"),  # NFTA_COUNTER_PACKETS
     re.DOTALL,
 )
-"""NFTA_EXPR_NAME, and in NFTA_EXPR_DATA the bytes and the packets; no text can hold the zeros in it."""
+"""A rule's counter. No text in a rule can look like it, as texts have no zeros."""
 
 
 def read(opened: socket.socket, table: tables.Table) -> bytes:

@@ -22,7 +22,11 @@ _XT_VERDICTS = {"REJECT": "reject", "LOG": "log"}
 
 
 def split(text: str) -> rules.Numbers[str]:
-    """The counters of all rules, and the text without them."""
+    """The counters of all rules, and the text without them.
+
+    Raises:
+        ValueError: If a number is too large for a counter.
+    """
     parts = _COUNTERS.split(text)
     return rules.Numbers(_PLACE.join(parts[::3]), rules.whole(parts[1::3]), rules.whole(parts[2::3]))
 

@@ -9,6 +9,7 @@ from collector.counters import attribution, dumps, rules
 from model import policyhit
 
 _Rows = npt.NDArray[np.int64]
+_Identity = tuple[str, str, str]
 _Slot = tuple[str, str, policyhit.PolicyHit]
 
 
@@ -29,8 +30,8 @@ class Progress:
         self.counted: list[rules.Counted] = []
         self.unreadable = 0
         self._shape: str | bytes | None = None
-        self._rows: dict[tuple[str, str, str], int] = {}  # a rule's identity → its column in ``_totals``
-        self._slots: frozenset[_Slot] = frozenset()
+        self._rows: dict[_Identity, int] = {}  # a rule's identity → its column in ``_totals``
+        self._slots: dict[_Identity, _Slot] = {}  # of each of ``counted``
         self._places: _Rows = np.zeros(0, np.int64)  # where in the dump each column's counter is
         self._columns: _Rows = np.zeros(0, np.int64)  # which column each of ``counted`` has
         self._totals: rules.Counts = np.zeros(
@@ -74,7 +75,7 @@ class Progress:
         """Takes the rules of a new shape; the columns that they had before, -1 where they are new."""
         ruleset = dump.parse()
         counting = [rule for rule in ruleset.rules if rule.counter != rules.NO_COUNTER]
-        identities = [(rule.table, rule.chain, rule.identity) for rule in counting]
+        identities = [_identity(rule) for rule in counting]
         before = np.array([self._rows.get(identity, -1) for identity in identities], np.int64)
         column = {rule.counter: i for i, rule in enumerate(counting)}
         self.counted = attribution.attribute(ruleset, known)
@@ -83,15 +84,20 @@ class Progress:
         self._rows = {identity: i for i, identity in enumerate(identities)}
         self._places = np.array([rule.counter for rule in counting], np.int64)
         self._columns = np.array([column[counted.rule.counter] for counted in self.counted], np.int64)
-        self._slots = frozenset(map(_slot, self.counted))
+        self._slots = {_identity(one.rule): _slot(one) for one in self.counted}
         return before
 
-    def _replaced(self, before: _Rows, slots: frozenset[_Slot]) -> npt.NDArray[np.bool_]:
-        """Which columns are of rules that stand where another one of the same hit stood."""
+    def _replaced(self, before: _Rows, slots: dict[_Identity, _Slot]) -> npt.NDArray[np.bool_]:
+        """Which columns are of rules that came where another one of the same hit has gone."""
         replaced = np.zeros(len(before), bool)
-        known = np.array([_slot(counted) in slots for counted in self.counted], bool)
+        gone = {slot for identity, slot in slots.items() if identity not in self._rows}
+        known = np.array([_slot(one) in gone for one in self.counted], bool)
         replaced[self._columns[known]] = True
         return replaced & (before < 0)
+
+
+def _identity(rule: rules.Rule) -> _Identity:
+    return rule.table, rule.chain, rule.identity
 
 
 def _slot(counted: rules.Counted) -> _Slot:

@@ -145,8 +145,15 @@ class Counted:
 
 
 def whole(digits: Sequence[str]) -> Counts:
-    """Decimal numbers as an array; none is larger than the kernel's 64 bits."""
-    return np.fromiter(map(int, digits), np.uint64, len(digits))
+    """Decimal numbers as an array.
+
+    Raises:
+        ValueError: If one has more than the kernel's 64 bits.
+    """
+    try:
+        return np.fromiter(map(int, digits), np.uint64, len(digits))
+    except OverflowError as error:
+        raise ValueError("no counter can have counted so far") from error
 
 
 def bits(masks: Iterable[int]) -> int:

@@ -107,7 +107,8 @@ class Source:
                 changed |= one.update(dump, self._known, baseline=self._is_pending(dump.name))
             except ValueError:
                 failed.append(dump.name)
-        changed |= self._settle({dump.name for dump in reading.dumps}, failed)
+        silent = {*failed, *reading.skipped}
+        changed |= self._settle({dump.name for dump in reading.dumps} - silent, silent)
         read = list(self._progress.values())
         if changed:
             self._layout = _Layout([counted for one in read for counted in one.counted])
@@ -117,16 +118,16 @@ class Source:
     def _is_pending(self, name: str) -> bool:
         return name.startswith(tuple(self._pending))
 
-    def _settle(self, present: set[str], failed: list[str]) -> bool:
+    def _settle(self, updated: set[str], silent: set[str]) -> bool:
         """What becomes of rulesets that were not read: silent this time, or gone; whether any is gone."""
-        self._pending = set(failed) if "" in self._pending else self._pending & set(failed)
-        gone = [name for name in self._progress if name not in present]
-        for name in list(self._progress):
-            if name.startswith(tuple(failed)):
-                self._progress[name].rest()
-            elif name in gone:
-                del self._progress[name]
-        return self._progress.keys().isdisjoint(gone) and bool(gone)
+        self._pending = silent if "" in self._pending else self._pending & silent
+        missing = self._progress.keys() - updated
+        gone = {name for name in missing if not name.startswith(tuple(silent))}
+        for name in missing:
+            self._progress[name].rest()
+        for name in gone:
+            del self._progress[name]
+        return bool(gone)
 
 
 class _Layout:
