@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet
 import rich.box
 import rich.console
 import rich.table
@@ -76,6 +75,8 @@ def write(
         header: Whether to name the columns, where the format does that; not when going on with a table.
     """
     if form == "parquet":
+        import pyarrow.parquet  # 10 MB that a collector does not need
+
         pyarrow.parquet.write_table(table, stream.buffer)  # type: ignore[attr-defined]  # stdout has one
     elif form == "table":
         console().print(_rich(plain(table), shown or table.column_names, header=header))

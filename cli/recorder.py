@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import typing
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 from collector import collector
 from collector.counters import source as counters
 from enrich import enricher, manifests, timeline
-from model import cluster, enums, errors
+from model import cluster, columns, enums, errors
 from policy import owners, parse, prefixes
 from runtime import logs, metrics
 from store import ddl, transport
@@ -65,8 +64,9 @@ class Recorder:
             self._write_labels(self._ledger)
         if len(flows):
             self._ledger.insert("flows", flows)
-        rows = [dataclasses.asdict(source) for source in report.completeness]
-        self._ledger.insert("completeness", pa.Table.from_pylist(rows, ddl.COMPLETENESS))
+        rows = report.completeness
+        seen = {name: [getattr(row, name) for row in rows] for name in ddl.COMPLETENESS.names}
+        self._ledger.insert("completeness", columns.batch(ddl.COMPLETENESS, seen))
         if report.policy_hits:
             self._write_policy_hits(self._ledger, report.node, report.time, report.policy_hits)
         self._measure(report.node, flows)
@@ -84,8 +84,8 @@ class Recorder:
     def _write_labels(self, ledger: transport.Transport) -> None:
         new = {k: v for k, v in self._snapshot.labels.items() if k not in self._labels_written}
         if new:
-            rows = [{"labels_id": number, "labels": list(labels.items())} for number, labels in new.items()]
-            ledger.insert("label_sets", pa.Table.from_pylist(rows, ddl.LABEL_SETS))
+            rows: dict[str, list[Any]] = {"labels_id": list(new), "labels": list(new.values())}
+            ledger.insert("label_sets", columns.batch(ddl.LABEL_SETS, rows))
             self._labels_written |= new.keys()
 
     @staticmethod
@@ -96,8 +96,7 @@ class Recorder:
         rows = len(counts["packets"])
         if rows:
             counts |= {"time": np.full(rows, time), "node": [node] * rows}
-            arrays = [pa.array(counts[field.name]).cast(field.type) for field in ddl.POLICY_HITS]
-            ledger.insert("policy_hits", pa.RecordBatch.from_arrays(arrays, schema=ddl.POLICY_HITS))
+            ledger.insert("policy_hits", columns.batch(ddl.POLICY_HITS, counts))
 
     def _measure(self, node: str, flows: pa.RecordBatch) -> None:
         for verdict, count in _counts(flows, "verdict"):
@@ -106,7 +105,7 @@ class Recorder:
             for kind, count in _counts(flows, f"{side}_kind"):
                 self._metrics.lookups.labels(kind).inc(count)
         denied = _is(flows, "verdict", enums.Verdict.DENIED.value)
-        denied &= flows.column("connections_started").to_numpy() > 0
+        denied &= columns.numbers(flows.column("connections_started")) > 0
         # the namespace of the workload that the policy belongs to: the source's for egress
         for direction, side in ((enums.Direction.EGRESS, "src"), (enums.Direction.INGRESS, "dst")):
             here = denied & _is(flows, f"{direction}_action", enums.Action.DENY.value)
@@ -117,7 +116,7 @@ class Recorder:
 def _text(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
     """A text column as codes and the values that they stand for."""
     array = typing.cast("pa.DictionaryArray[Any, Any]", flows.column(column))
-    return np.asarray(array.indices, np.int32), [str(value) for value in array.dictionary.to_pylist()]
+    return columns.numbers(array.indices), [str(value) for value in array.dictionary.to_pylist()]
 
 
 def _is(flows: pa.RecordBatch, column: str, value: str) -> npt.NDArray[np.bool_]:

@@ -46,7 +46,7 @@ class Enricher:
             flows: The batch.
             node: The node that reports it.
         """
-        began = flows.column("started").cast(pa.int64()).to_numpy(zero_copy_only=False)
+        began = columns.numbers(flows.column("started"))
         ends = {side: self._who.find(_packed(flows, f"{side}_address"), began) for side in ("src", "dst")}
         added = {
             **self._side("src", ends["src"]),
@@ -68,8 +68,8 @@ class Enricher:
         return found
 
     def _service(self, flows: pa.RecordBatch) -> dict[str, pa.Array[Any]]:
-        ports = flows.column("service_port").to_numpy()
-        keys = _service_keys(_packed(flows, "service_address"), ports, flows.column("protocol").to_numpy())
+        ports, protocols = (columns.numbers(flows.column(name)) for name in ("service_port", "protocol"))
+        keys = _service_keys(_packed(flows, "service_address"), ports, protocols)
         found = self._service_index.find(keys, np.zeros(len(keys), np.int64))
         names = {"service_namespace": "namespace", "service": "service", "service_port_name": "port_name"}
         return {

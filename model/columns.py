@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -144,13 +144,21 @@ def schema(stage: Stage) -> pa.Schema:
     return pa.schema([pa.field(c.name, c.arrow, nullable=False) for c in COLUMNS if c.stage <= stage])
 
 
-def array(numbers: npt.NDArray[Any], kind: pa.DataType) -> pa.Array[Any]:
+def array(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array[Any]:
     """A column of fixed-width values around a numpy array, without a copy where it is contiguous.
 
     ``pyarrow.array`` would do as well, but it imports pandas where that is installed, which costs a second
     and 60 MB.
     """
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers).data)])
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values).data)])
+
+
+def numbers(column: pa.Array[Any]) -> npt.NDArray[Any]:
+    """The values of a column of whole numbers or times, without a copy; ``array`` says why not by Arrow."""
+    sign = "u" if pa.types.is_unsigned_integer(column.type) else "i"
+    memory = memoryview(column.buffers()[1] or b"")
+    values = np.frombuffer(memory, f"{sign}{column.type.bit_width // 8}")
+    return values[column.offset : column.offset + len(column)]
 
 
 def text(values: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.DictionaryArray[Any, Any]:
@@ -160,6 +168,33 @@ def text(values: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.Dictionary
     recode = np.array([place[value] for value in values], np.int32)
     indices = recode[codes] if len(codes) else np.zeros(0, np.int32)
     return pa.DictionaryArray.from_arrays(array(indices, pa.int32()), _strings(distinct))
+
+
+def batch(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> pa.RecordBatch:
+    """Plain values as a record batch, for tables that are short; ``array`` says why not by ``pyarrow.array``.
+
+    Args:
+        schema: Fields of whole numbers, times, truth, text, or maps from text to text.
+        values: For each field its values, all of one length.
+    """
+    arrays = [_plain(values[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _plain(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Array[Any]:
+    if pa.types.is_string(kind):
+        return _strings(list(values))
+    if pa.types.is_boolean(kind):
+        bits = np.packbits(np.asarray(values, bool), bitorder="little")
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(bits.tobytes())])
+    if pa.types.is_map(kind):
+        offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+        keys, items = ([text for one in values for text in part(one)] for part in (dict.keys, dict.values))
+        maps: Any = pa.MapArray.from_arrays  # its stubs want 64-bit offsets, which it does not take
+        made: pa.Array[Any] = maps(array(offsets, pa.int32()), _strings(keys), _strings(items))
+        return made
+    width = np.dtype(f"{'u' if pa.types.is_unsigned_integer(kind) else 'i'}{kind.bit_width // 8}")
+    return array(np.asarray(values, width), kind)
 
 
 def _strings(values: Sequence[str]) -> pa.StringArray:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cli import recorder
-from collector import collector
+from collector import collector, completeness
 from enrich import manifests
 from model import columns, errors
 from runtime import metrics
@@ -52,11 +52,11 @@ class Cluster:
         self._folder.joinpath("policy.yaml").write_text(POLICY.format(name=name, action=action))
 
     def record(self, *rows: dict[str, object]) -> None:
-        observed = collector.Completeness(
+        observed = completeness.Completeness(
             time=7, node="node-1", source="nflog", observed=5, lost=2, discarded=1, note="x is off"
         )
         batch = self._flows(*rows, stage=columns.Stage.JOIN)
-        self.recorder.record(collector.Report("node-1", batch, (observed,)))
+        self.recorder.record(collector.Report(node="node-1", time=7, flows=batch, completeness=(observed,)))
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         return [tuple(row.values()) for row in self.ledger.query(sql, {}).to_pylist()]
@@ -104,6 +104,11 @@ def test_label_set_is_written_once(shop: Cluster) -> None:
     ]
 
 
+def _report(flows: Build) -> collector.Report:
+    rows = flows({}, stage=columns.Stage.JOIN)
+    return collector.Report(node="node-1", time=7, flows=rows, completeness=())
+
+
 def test_changed_manifest_names_the_next_report(shop: Cluster) -> None:
     shop.record({"dst_address": "10.0.0.3"})
     shop.pod("redis", "10.0.0.3")
@@ -112,14 +117,14 @@ def test_changed_manifest_names_the_next_report(shop: Cluster) -> None:
 
 
 def test_prefixes_follow_the_policies(shop: Cluster) -> None:
-    assert "API0|np/shop/first" not in shop.recorder.prefixes()
+    assert "API0|np/shop/first" not in shop.recorder.policies().prefixes
     shop.policy("first")
     shop.record()
-    assert shop.recorder.prefixes()["API0|np/shop/first"].tier == "default"
+    assert shop.recorder.policies().prefixes["API0|np/shop/first"].tier == "default"
     shop.policy("second", "Deny")
     shop.record()
-    assert "API0|np/shop/first" not in shop.recorder.prefixes()
-    assert "DPI0|np/shop/second" in shop.recorder.prefixes()
+    assert "API0|np/shop/first" not in shop.recorder.policies().prefixes
+    assert "DPI0|np/shop/second" in shop.recorder.policies().prefixes
 
 
 def test_broken_policy_keeps_what_was_known(shop: Cluster) -> None:
@@ -128,7 +133,7 @@ def test_broken_policy_keeps_what_was_known(shop: Cluster) -> None:
     shop.policy("first", "Perhaps")
     shop.pod("redis", "10.0.0.3")
     shop.record({"dst_address": "10.0.0.3"})
-    assert "API0|np/shop/first" in shop.recorder.prefixes()
+    assert "API0|np/shop/first" in shop.recorder.policies().prefixes
     assert shop.rows("SELECT toString(dst_pod) FROM flows") == [("redis-1",)]
 
 
@@ -142,16 +147,16 @@ def test_broken_policy_at_the_start_is_refused(tmp_path: pathlib.Path) -> None:
 def test_recorder_without_manifests_names_nobody(ledger: transport.Transport, flows: Build) -> None:
     recording = recorder.Recorder(None, metrics.Metrics(prometheus_client.CollectorRegistry()))
     recording.open(ledger)
-    recording.record(collector.Report("node-1", flows({}, stage=columns.Stage.JOIN), ()))
+    recording.record(_report(flows))
     found = ledger.query("SELECT toString(src_kind) AS kind, toString(src_pod) AS pod FROM flows", {})
     assert found.to_pylist() == [{"kind": "private", "pod": ""}]
-    assert recording.prefixes()["DPI|default"].tier == "default"
+    assert recording.policies().prefixes["DPI|default"].tier == "default"
 
 
 def test_nothing_is_recorded_before_opening(flows: Build) -> None:
     recording = recorder.Recorder(None, metrics.Metrics(prometheus_client.CollectorRegistry()))
     with pytest.raises(errors.StoreError, match="no ledger"):
-        recording.record(collector.Report("node-1", flows({}, stage=columns.Stage.JOIN), ()))
+        recording.record(_report(flows))
 
 
 def test_metrics_count_flows_and_lookups(shop: Cluster) -> None:
