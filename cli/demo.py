@@ -125,11 +125,12 @@ def _inside(
             store=dataclasses.replace(configured.store, url=f"chdb://{folder}/ledger"),
         )
         nodes = [
-            settings.Collector(
-                node=node.name, netns=str(folder / "netns" / node.name), interval_seconds=_INTERVAL_SECONDS
+            dataclasses.replace(
+                configured.collector, node=node.name, netns=str(folder / "netns" / node.name),
+                interval_seconds=_INTERVAL_SECONDS,
             )
             for node in controlplane.NODES
-        ]
+        ]  # fmt: skip
         with assembly.running(configured, nodes, with_gateway=True, with_app=wanted.with_app) as ledger:
             _tell(lab, "go")
             if wanted.with_app:

@@ -109,8 +109,15 @@ class Recorder:
         # the namespace of the workload that the policy belongs to: the source's for egress
         for direction, side in ((enums.Direction.EGRESS, "src"), (enums.Direction.INGRESS, "dst")):
             here = denied & _is(flows, f"{direction}_action", enums.Action.DENY.value)
-            for namespace, count in _counts(flows, f"{side}_namespace", here):
-                self._metrics.denied.labels(self._metrics.namespace(namespace), direction).inc(count)
+            self._measure_denied(flows, side, direction, here)
+            denied &= ~here
+        self._measure_denied(flows, "dst", "unknown", denied)  # nobody told whose policy it was
+
+    def _measure_denied(
+        self, flows: pa.RecordBatch, side: str, direction: str, among: npt.NDArray[np.bool_]
+    ) -> None:
+        for namespace, count in _counts(flows, f"{side}_namespace", among):
+            self._metrics.denied.labels(self._metrics.namespace(namespace), direction).inc(count)
 
 
 def _text(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:

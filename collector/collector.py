@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
@@ -19,12 +20,15 @@ from collector.counters import source as counters
 from collector.nflog import decode as packets_of
 from collector.nflog import grammars, owners
 from collector.nflog import source as nflog
-from model import chainnames, policyhit, prefixgrammar
+from collector.probe import edges
+from collector.probe import source as probe
+from model import chainnames, errors, policyhit, prefixgrammar
 from runtime import logs, metrics, settings
 
 _log = logging.getLogger(__name__)
 _limited = logs.Limited(__name__)
 
+SOURCES = ("conntrack", "nflog", "counters", "probe")
 _SETTLE_SECONDS = nflog.FLUSH_SECONDS + 0.1
 """After this, whatever was logged before the end of an interval has reached us."""
 _NEARLY_FULL = 0.9
@@ -92,34 +96,47 @@ class Collector:
         self._account = completeness.Account(configured.node, measured)
         self._stopping, self._early = threading.Event(), threading.Event()
         self._failed = ""
-        off = sysctls.missing(namespace, set_them=configured.set_sysctls)
-        self._says = ""
-        self._note = "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off)
-        room = {"receive_buffer": configured.receive_buffer_bytes, "capacity": configured.hold}
-        self._conntrack = conntrack.Source(
-            namespace, wanted=scope.parse(configured.conntrack_zone, configured.conntrack_mark),
-            hurry=self._early.set, **room,
-        )  # fmt: skip
-        try:
-            spoken = grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)
-            self._says = "; ".join(_reservations(spoken))
-            groups = configured.nflog_groups if "nflog" in configured.sources else ()
-            self._nflog = nflog.Source(
-                namespace, owners.free(namespace, groups), hurry=self._early.set, **room
-            )
-        except BaseException:
-            self._conntrack.close()
-            raise
+        spoken = grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)
         self._traces = traces.Traces(known().prefixes, spoken)
-        self._counters = (
-            counters.Source(namespace, known().prefixes, known().chains)
-            if "counters" in configured.sources
-            else None
-        )
+        off = sysctls.missing(namespace, set_them=configured.set_sysctls)
+        self._notes = {
+            "conntrack": "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off),
+            "nflog": "; ".join(_reservations(spoken)),
+        }
         self._reconciliation = reconcile.Reconciliation()
-        self._counting = False
-        self._missing = self._unexplained = self._given_up = 0
+        self._given_up = 0
+        with contextlib.ExitStack() as undo:
+            self._open(namespace, undo)
+            self._opened = undo.pop_all()
         self._thread = threading.Thread(target=self._run, name=f"collector {configured.node}", daemon=True)
+
+    def _open(self, namespace: pathlib.Path | None, undo: contextlib.ExitStack) -> None:
+        """Open the sources that are asked for."""
+        configured = self._settings
+        for name in configured.sources:
+            if name not in SOURCES:
+                raise errors.SetupError(f"there is no source {name!r}: there are {', '.join(SOURCES)}")
+        hurry, room = self._early.set, configured.receive_buffer_bytes
+        self._conntrack = conntrack.Source(
+            namespace, receive_buffer=room, capacity=configured.hold, hurry=hurry,
+            wanted=scope.parse(configured.conntrack_zone, configured.conntrack_mark),
+        )  # fmt: skip
+        undo.callback(self._conntrack.close)
+        groups = configured.nflog_groups if "nflog" in configured.sources else ()
+        self._nflog = nflog.Source(
+            namespace, owners.free(namespace, groups), receive_buffer=room, capacity=configured.hold,
+            hurry=hurry,
+        )  # fmt: skip
+        undo.callback(self._nflog.close)
+        self._counters: counters.Source | None = None
+        if "counters" in configured.sources:
+            self._counters = counters.Source(namespace, self._known().prefixes, self._known().chains)
+        self._probe: probe.Source | None = None
+        if "probe" in configured.sources:
+            self._probe = probe.Source(
+                namespace, interval_seconds=configured.interval_seconds, size=configured.probe_edges
+            )
+            undo.callback(self._probe.close)
 
     @property
     def node(self) -> str:
@@ -128,13 +145,14 @@ class Collector:
 
     def close(self) -> None:
         """Close the sources, whether it was started or not."""
-        self._nflog.close()
-        self._conntrack.close()
+        self._opened.close()
 
     def start(self) -> None:
-        """Say what this node offers, and report from now on."""
+        """Report from now on."""
         self._conntrack.start()
         self._nflog.start()
+        if self._probe:
+            self._probe.start()
         self._join = join.Join(self._settings.node, self._traces, time.time_ns(), join.Scope())
         self._interval()  # takes note of the connections that are there
         self._thread.start()
@@ -147,6 +165,7 @@ class Collector:
         self._interval()
         self._nflog.stop()
         self._conntrack.stop()
+        self.close()
 
     def check(self) -> str:
         """What is wrong with the last interval; empty if nothing is."""
@@ -182,11 +201,16 @@ class Collector:
         packets, prefixes = self._read_packets()
         self._learn()
         self._join.log.add(packets, prefixes)
-        flows = self._join.flows(connections, until)
+        dropped = self._probe.read() if self._probe else edges.NOTHING
+        flows = self._join.flows(connections, until, dropped)
         self._metrics.living.labels(self._settings.node).set(self._join.living)
         self._metrics.unmatched.labels(self._settings.node).inc(self._join.given_up - self._given_up)
         self._given_up = self._join.given_up
-        rows = [*self._connections_seen(until), *self._packets_seen(until, packets)]
+        rows = [*self._connections_seen(until)]
+        if self._nflog.groups:
+            rows.append(self._packets_seen(until, len(packets)))
+        if self._probe:
+            rows.append(self._drops_seen(until, self._probe, int(dropped["packets"].sum())))
         if counted:
             rows.append(self._rules_seen(until, counted, packets, prefixes))
         return Report(
@@ -212,40 +236,46 @@ class Collector:
             lost=source.lost, discarded=source.discarded, malformed=source.malformed,
             incomplete=self._join.vanished,
         )  # fmt: skip
-        yield self._account.settle(
-            "conntrack", until, self._join.begun, totals, note=self._note, error=source.error
-        )
+        yield self._settle("conntrack", until, self._join.begun, totals, error=source.error)
         state = source.statistics()
-        yield self._account.settle(
-            "conntrack_table", until, 0, completeness.Totals(lost=state.refused), note=_fullness(state)
-        )
+        totals = completeness.Totals(lost=state.refused)
+        yield self._settle("conntrack_table", until, 0, totals, note=_fullness(state))
 
-    def _packets_seen(self, until: int, packets: packets_of.Packets) -> Iterator[completeness.Completeness]:
+    def _packets_seen(self, until: int, observed: int) -> completeness.Completeness:
         source = self._nflog
-        if source.groups:
-            totals = completeness.Totals(
-                lost=source.lost, discarded=source.discarded, malformed=source.malformed
-            )
-            yield self._account.settle(
-                "nflog", until, len(packets), totals, note=self._says, error=source.error
-            )
+        totals = completeness.Totals(lost=source.lost, discarded=source.discarded, malformed=source.malformed)
+        return self._settle("nflog", until, observed, totals, error=source.error)
+
+    def _drops_seen(self, until: int, source: probe.Source, observed: int) -> completeness.Completeness:
+        totals = completeness.Totals(discarded=source.overflowed, malformed=source.unreadable)
+        return self._settle("probe", until, observed, totals)
 
     def _rules_seen(
         self, until: int, counted: counters.Counted, packets: packets_of.Packets, prefixes: list[str]
     ) -> completeness.Completeness:
-        """The rules' own counts against what they logged: what is missing beyond the losses we know of."""
-        read = np.isin(counted.nflog_group, self._nflog.groups)
-        numbers = zip(counted.hits, counted.packets.tolist(), read.tolist(), strict=True)
-        by_rule = {hit: packets for hit, packets, logs in numbers if logs}
-        self._missing += self._reconciliation.settle(by_rule, self._seen(packets, prefixes))
-        if not self._counting:  # the first reading only says where counters stand
-            self._counting, self._missing = True, 0
-            self._reconciliation.restart()
-        known = self._nflog.lost + self._nflog.discarded + self._nflog.malformed
-        self._unexplained = max(self._unexplained, self._missing - known)
-        totals = completeness.Totals(lost=self._unexplained)
+        """The rules' own counts against what they have logged."""
+        logs = np.isin(counted.nflog_group, self._nflog.groups).tolist()
+        numbers = zip(counted.hits, counted.packets.tolist(), logs, strict=True)
+        by_rule = {hit: packets for hit, packets, logged in numbers if logged}
+        source = self._nflog
+        known = source.lost + source.discarded + source.malformed
+        self._reconciliation.settle(by_rule, self._seen(packets, prefixes), known)
+        totals = completeness.Totals(lost=self._reconciliation.unexplained)
         note = f"{counted.resets} rule counters began anew" if counted.resets else ""
-        return self._account.settle("counters", until, sum(by_rule.values()), totals, note=note)
+        return self._settle("counters", until, sum(by_rule.values()), totals, note=note)
+
+    def _settle(
+        self,
+        source: str,
+        until: int,
+        observed: int,
+        totals: completeness.Totals,
+        *,
+        note: str = "",
+        error: str = "",
+    ) -> completeness.Completeness:
+        note = note or self._notes.get(source, "")
+        return self._account.settle(source, until, observed, totals, note=note, error=error)
 
     def _seen(self, packets: packets_of.Packets, prefixes: list[str]) -> dict[policyhit.PolicyHit, int]:
         """How many packets each rule has logged."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from collector import attempts, traces
 from collector.conntrack import decode, table
+from collector.probe import edges
 from model import asof, columns, enums
 
 _PATIENCE = 3
@@ -19,6 +20,10 @@ _UDP, _IPIP = 17, 4
 _LOOPBACK_V4, _LOOPBACK_V6 = 127, bytes(15) + b"\x01"
 _VERDICTS = [verdict.value for verdict in enums.Verdict]
 _ALLOWED, _DENIED, _UNKNOWN = range(3)
+_REASONS = {
+    edges.Reason.UNKNOWN: enums.DropReason.UNKNOWN, edges.Reason.POLICY: enums.DropReason.POLICY,
+    edges.Reason.ROUTING: enums.DropReason.ROUTING,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,7 @@ class Join:
         self._unmatched = attempts.Unmatched()
         self.vanished = 0
         self.begun = 0
+        self._logged: list[asof.Keys] = []
 
     @property
     def log(self) -> attempts.Log:
@@ -67,12 +73,15 @@ class Join:
         """Allowed attempts since the start whose connection never showed."""
         return self._unmatched.given_up
 
-    def flows(self, connections: decode.Connections, until: int) -> pa.RecordBatch:
+    def flows(
+        self, connections: decode.Connections, until: int, dropped: edges.Edges = edges.NOTHING
+    ) -> pa.RecordBatch:
         """The flows of one interval.
 
         Args:
             connections: All living and newly ended ones, each once, sorted by key.
             until: The interval's end in ns since 1970: packets logged later stay for the next one.
+            dropped: What the probe has found.
         """
         changes = self._table.update(connections)
         self.vanished += changes.vanished
@@ -81,10 +90,18 @@ class Join:
         denied = self._log.settle(seen[seen["denied"]])
         self._log.forget(until)
         codes = self._attribute(changes, self._unmatched.with_new(seen[~seen["denied"]]), connections, until)
-        rows = [self._connection_rows(changes, codes, until), self._denied_rows(denied, until)]
+        rows = [
+            self._connection_rows(changes, codes, until), self._denied_rows(denied, until),
+            self._dropped_rows(self._untold(denied, dropped), until),
+        ]  # fmt: skip
         return (
             pa.Table.from_batches(rows).combine_chunks().to_batches()[0] if any(map(len, rows)) else rows[0]
         )
+
+    def _untold(self, denied: attempts.Attempts, dropped: edges.Edges) -> edges.Edges:
+        """Of what the probe has found, that which no rule has logged: a rule's own word is better."""
+        self._logged = [*self._logged[-_PATIENCE:], _edge_keys(denied)]
+        return dropped[~np.isin(_edge_keys(dropped), np.concatenate(self._logged))]
 
     def _attribute(
         self,
@@ -137,25 +154,34 @@ class Join:
 
     def _denied_rows(self, denied: attempts.Attempts, until: int) -> pa.RecordBatch:
         count = len(denied)
-        nothing = np.zeros(count, np.uint64)
-        no_address = columns.array(np.zeros((count, 16), np.uint8), columns.ADDRESS)
-        no_port = columns.array(np.zeros(count, np.uint16), pa.uint16())
         values = {
             **_addresses(denied, "src", "dst"),
             **_numbers(denied, "src_port", "dst_port", "protocol", "icmp_type", "icmp_code"),
-            "service_address": no_address, "snat_address": no_address,
-            "service_port": no_port, "snat_port": no_port,
             "time": _times(np.full(count, until)),
             "started": _times(denied["first"]),
-            "ended": _times(nothing.view(np.int64)),
             "forward_packets": _counts(denied["packets"]),
             "forward_bytes": _counts(denied["bytes"]),
-            "reverse_packets": _counts(nothing), "reverse_bytes": _counts(nothing),
             "connections_started": _counts(denied["started"]),
-            "connections_ended": _counts(nothing),
-            "tcp_state": columns.text(enums.TCP_STATES, np.zeros(count, np.int64)),
             "verdict": columns.text(_VERDICTS, np.full(count, _DENIED)),
             **self._trace_columns(denied["trace"]),
+        }  # fmt: skip
+        return self._batch(values, count)
+
+    def _dropped_rows(self, dropped: edges.Edges, until: int) -> pa.RecordBatch:
+        """One row for each edge: how many attempts there were, the probe does not tell."""
+        count = len(dropped)
+        by_policy = dropped["reason"] == edges.Reason.POLICY
+        values = {
+            **_addresses(dropped, "src", "dst", "service"),
+            **_numbers(dropped, "dst_port", "service_port", "protocol", "icmp_type", "icmp_code"),
+            "time": _times(np.full(count, until)),
+            "started": _times(dropped["first"]),
+            "forward_packets": _counts(dropped["packets"]),
+            "forward_bytes": _counts(dropped["bytes"]),
+            "connections_started": _counts(np.ones(count)),
+            "verdict": columns.text(_VERDICTS, np.where(by_policy, _DENIED, _UNKNOWN)),
+            "attribution": columns.text([enums.Attribution.PROBE.value], np.zeros(count, np.int64)),
+            "drop_reason": columns.text([_REASONS[one].value for one in edges.Reason], dropped["reason"]),
         }  # fmt: skip
         return self._batch(values, count)
 
@@ -165,9 +191,11 @@ class Join:
         return {name: self._traces.column(codes, names.get(name, name)) for name in wanted}
 
     def _batch(self, values: dict[str, pa.Array[Any]], count: int) -> pa.RecordBatch:
+        """Rows of a flow batch; a column that is not given has nothing to say."""
         values["node"] = columns.text([self._node], np.zeros(count, np.int64))
         schema = columns.schema(columns.Stage.JOIN)
-        return pa.RecordBatch.from_arrays([values[name] for name in schema.names], schema=schema)
+        arrays = [values[f.name] if f.name in values else columns.blank(f.type, count) for f in schema]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def _is_machinery(self, entries: decode.Connections) -> npt.NDArray[np.bool_]:
         """Loopback, and the envelopes that overlay networks put around other traffic."""
@@ -178,6 +206,13 @@ class Join:
         envelope = (entries["protocol"] == _UDP) & np.isin(entries["dst_port"], self._scope.overlay_ports)
         machinery: npt.NDArray[np.bool_] = loopback | envelope | (entries["protocol"] == _IPIP)
         return machinery
+
+
+def _edge_keys(rows: attempts.Attempts | edges.Edges) -> asof.Keys:
+    """One key for who wanted what of whom, whatever the source port."""
+    src, dst = (np.ascontiguousarray(rows[side]).view(np.uint64) for side in ("src", "dst"))
+    names = ("dst_port", "protocol", "icmp_type", "icmp_code")
+    return asof.mix(*src.T, *dst.T, *(rows[name] for name in names))
 
 
 def _addresses(rows: npt.NDArray[np.void], *names: str) -> dict[str, pa.Array[Any]]:

@@ -17,26 +17,24 @@ class Reconciliation:
     """
 
     def __init__(self) -> None:
-        self._ahead: dict[policyhit.PolicyHit, int] = {}
+        self._ahead: dict[policyhit.PolicyHit, int] | None = None
+        """Packets counted and not seen, by rule; None until counters are known to go on."""
         self._missing: dict[policyhit.PolicyHit, int] = {}
+        self.unexplained = 0
+        """Packets since the start that are missing beyond the losses that are known otherwise."""
 
-    def settle(self, counted: Packets, seen: Packets) -> int:
-        """Packets of this interval's rules that are missing, beyond those that were missing already.
+    def settle(self, counted: Packets, seen: Packets, known_losses: int) -> None:
+        """Compare one interval.
 
         Args:
-            counted: What each rule counted, of those rules that log.
-            seen: What was logged by each rule, lost or not.
+            counted: What each rule has counted, of those rules that log; of the very first interval nothing.
+            seen: What each rule has logged and we have read.
+            known_losses: Logged packets since the start that are known to be lost, of whatever rule.
         """
-        new = 0
+        if self._ahead is None:
+            self._ahead = {}
+            return
         for hit, packets in counted.items():
             self._ahead[hit] = self._ahead.get(hit, 0) + packets - seen.get(hit, 0)
-            known = self._missing.get(hit, 0)
-            if self._ahead[hit] > known:
-                new += self._ahead[hit] - known
-                self._missing[hit] = self._ahead[hit]
-        return new
-
-    def restart(self) -> None:
-        """Forget all: one of the two counts has begun anew."""
-        self._ahead.clear()
-        self._missing.clear()
+            self._missing[hit] = max(self._missing.get(hit, 0), self._ahead[hit])
+        self.unexplained = max(self.unexplained, sum(self._missing.values()) - known_losses)

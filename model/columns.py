@@ -126,7 +126,13 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _text("policy_trace", Stage.JOIN, "the ordered policy hits, separated by a space", Rollup.DROPPED),
     _text("deciding_rule", Stage.JOIN, "the hit that decided: the last allow or deny of the trace"),
-    _text("attribution", Stage.JOIN, "how the deciding rule is known: `nflog` or `none`"),
+    _text("attribution", Stage.JOIN, "how the verdict is known: `nflog`, `probe` or `none`"),
+    _text(
+        "drop_reason",
+        Stage.JOIN,
+        "where no rule told: `policy`, `routing` or `unknown` dropped it; else empty",
+        Rollup.DROPPED,
+    ),
     _text("reporter", Stage.IDENTITY, "which ends this node hosts: `src`, `dst`, `both`, `none`"),
     _text("peer_node", Stage.IDENTITY, "the other end's node, where the cluster knows one; else empty"),
     *_identity("src", "source"),
@@ -151,6 +157,13 @@ def array(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array[Any]:
     and 60 MB.
     """
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values).data)])
+
+
+def blank(kind: pa.DataType, count: int) -> pa.Array[Any]:
+    """A column of a flow batch that has nothing to say: no number, no address, no time, no text."""
+    if kind == TEXT:
+        return text([""], np.zeros(count, np.int64))
+    return array(np.zeros((count, kind.bit_width // 8), np.uint8), kind)
 
 
 def numbers(column: pa.Array[Any]) -> npt.NDArray[Any]:

@@ -36,8 +36,22 @@ class Attribution(enum.StrEnum):
 
     NFLOG = "nflog"
     """The rule itself logged the packet."""
+    PROBE = "probe"
+    """No rule is known: packets were counted on their way in and not on their way on."""
     NONE = "none"
     """No rule is known: nothing polices this flow here, or its messages were lost."""
+
+
+class DropReason(enum.StrEnum):
+    """What dropped a packet that no rule told of, as far as the place tells where it was last seen."""
+
+    NONE = ""
+    """It was not the probe that told of it."""
+    POLICY = "policy"
+    """A rule of the dataplane: the packet got to where rules stand, and not beyond."""
+    ROUTING = "routing"
+    """The kernel's own routing: no route, reverse path filter, hop limit, forwarding is off."""
+    UNKNOWN = "unknown"
 
 
 class Reporter(enum.StrEnum):

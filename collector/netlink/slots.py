@@ -37,9 +37,15 @@ class _Message(ctypes.Structure):
     _fields_ = (("header", _Header), ("length", ctypes.c_uint))
 
 
-_RECEIVED = np.dtype({
-    "names": ["flags", "length"], "formats": ["i4", "u4"],
-    "offsets": [_Header.flags.offset, _Message.length.offset], "itemsize": ctypes.sizeof(_Message),
+_VECTOR = np.dtype({
+    "names": ["base", "length"], "formats": [np.uintp, np.uintp],
+    "offsets": [_Vector.base.offset, _Vector.length.offset], "itemsize": ctypes.sizeof(_Vector),
+})  # fmt: skip
+_MESSAGE = np.dtype({
+    "names": ["vectors", "vector_count", "flags", "length"], "formats": [np.uintp, np.uintp, "i4", "u4"],
+    "offsets": [_Header.vectors.offset, _Header.vector_count.offset, _Header.flags.offset,
+                _Message.length.offset],
+    "itemsize": ctypes.sizeof(_Message),
 })  # fmt: skip
 
 
@@ -55,12 +61,14 @@ class Slots:
         self._buffer = np.zeros(count * size + layouts.LONGEST, np.uint8)  # only what is used takes memory
         self._starts = np.arange(count, dtype=np.int64) * size
         self._count, self._filled = count, 0
-        self._vectors = (_Vector * count)()
-        self._messages = (_Message * count)()
-        for start, vector, message in zip(self._starts.tolist(), self._vectors, self._messages, strict=True):
-            vector.base, vector.length = self._buffer.ctypes.data + start, size
-            message.header.vectors, message.header.vector_count = ctypes.pointer(vector), 1
-        self._received = np.frombuffer(memoryview(self._messages), _RECEIVED)
+        # filled by numpy: thousands of Python objects would take more memory than what they describe
+        self._vectors, self._messages = (_Vector * count)(), (_Message * count)()
+        vectors = np.frombuffer(memoryview(self._vectors), _VECTOR)
+        vectors["base"], vectors["length"] = self._buffer.ctypes.data + self._starts, size
+        self._received = np.frombuffer(memoryview(self._messages), _MESSAGE)
+        places = np.arange(count) * ctypes.sizeof(_Vector)
+        self._received["vectors"] = ctypes.addressof(self._vectors) + places
+        self._received["vector_count"] = 1
         self.truncated = 0
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from model import enums, prefixgrammar, prefixpattern
+from model import enums, prefixgrammar
 
 
 def chosen(names: Iterable[str], pattern: str) -> tuple[prefixgrammar.Grammar, ...]:
@@ -18,4 +18,6 @@ def chosen(names: Iterable[str], pattern: str) -> tuple[prefixgrammar.Grammar, .
     known = prefixgrammar.choose(names)
     if not pattern:
         return known
+    from model import prefixpattern  # and Arrow's functions, which take 10 MB
+
     return prefixpattern.compile_pattern(pattern, default_action=enums.Action.DENY), *known

@@ -1,0 +1,1 @@
+"""Attempts that vanished between prerouting and postrouting: denied traffic where nothing logs it."""
