@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench import conntrack, measure, nflog
+from cli.bench import conntrack, measure, nflog, probe
 
 Measures = Iterator[measure.Measure]
 
@@ -12,6 +12,7 @@ BENCHES: dict[str, tuple[Callable[[int, float], Measures], int, float]] = {
     "conntrack-dump": (lambda count, _: conntrack.dump(count), 500_000, 0.0),
     "conntrack-events": (conntrack.events, 500_000, 50_000.0),
     "nflog": (nflog.packets, 1_000_000, 135_000.0),
+    "probe": (probe.drops, 500_000, 100_000.0),
 }
 """Name → what measures it, how many connections or messages, and how many of them a second."""
 

@@ -25,10 +25,10 @@ table inet bench {
 """
 
 
-def prepare(path: pathlib.Path) -> None:
-    """Two addresses on the loopback, and rules that log and drop what goes to one of them."""
+def prepare(path: pathlib.Path, rules: str = _RULES) -> None:
+    """Two addresses on the loopback, and rules that drop what goes to one of them; these log it first."""
     namespaces.within(path, _addresses)
-    namespaces.within(path, lambda: subprocess.run(["nft", "-f", "-"], input=_RULES, text=True, check=True))
+    namespaces.within(path, lambda: subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True))
 
 
 def _addresses() -> None:
