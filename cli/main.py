@@ -175,17 +175,21 @@ def config(form: str, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(["conntrack-dump", "conntrack-events", "nflog", "probe", "all"]))
+@click.argument(
+    "name", type=click.Choice(["conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "all"])
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "--count", type=click.IntRange(1000, 2_000_000), help="How many connections, events or packets."
 )
 @click.option("--rate", type=click.FloatRange(1, 10_000_000), help="How many a second.")
-def bench(name: str, as_json: bool, count: int | None, rate: float | None) -> None:
+@click.option("--seconds", type=click.IntRange(20, 86400), default=60, show_default=True,
+              help="How long the collector is watched.")  # fmt: skip
+def bench(name: str, as_json: bool, count: int | None, rate: float | None, seconds: int) -> None:
     """Measure how fast a part is on this machine, in network namespaces of its own; needs root."""
     from cli.bench import benches, measure
 
-    measure.say(benches.run(name, count, rate), as_json=as_json)
+    measure.say(benches.run(name, count, rate, seconds), as_json=as_json)
 
 
 @cli.command(hidden=True)

@@ -23,7 +23,7 @@ from collector.nflog import source as nflog
 from collector.probe import edges
 from collector.probe import source as probe
 from model import chainnames, errors, policyhit, prefixgrammar
-from runtime import logs, metrics, settings
+from runtime import logs, memory, metrics, settings
 
 _log = logging.getLogger(__name__)
 _limited = logs.Limited(__name__)
@@ -192,6 +192,7 @@ class Collector:
             _log.debug("interval failed", exc_info=True)
             self._metrics.interval_errors.labels(self._settings.node).inc()
             _limited.warning("interval failed", node=self._settings.node, error=self._failed)
+        memory.trim()
         self._metrics.interval_seconds.labels(self._settings.node).observe(time.perf_counter() - started)
 
     def _read(self) -> Report:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from lab import entries, namespaces
 
 NETFILTER = 12  # NETLINK_NETFILTER
-_SOCKETS, _DATAGRAMS = 64, 128
+_SOCKETS = 64
 
 
 class _Vector(ctypes.Structure):
@@ -88,23 +88,24 @@ def _lives(given: argparse.Namespace) -> Pieces:
 
 
 def _datagrams(given: argparse.Namespace) -> Pieces:
-    """UDP datagrams to 10.0.0.2 from many ports to many ports, which a rule is to log and drop."""
+    """UDP datagrams to 10.0.0.2: from each of 64 ports one to each of some ports, and then once more."""
     opened = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(_SOCKETS)]
     for place, one in enumerate(opened):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several loads, side by side
         one.bind(("10.0.0.1", 20_000 + place))
     head, host = struct.pack("=H", socket.AF_INET), socket.inet_aton("10.0.0.2") + bytes(8)
-    names = [head + struct.pack(">H", 30_000 + place) + host for place in range(_DATAGRAMS)]
+    names = [head + struct.pack(">H", given.port + place) + host for place in range(given.ports)]
     text = _Vector(b"x" * 32, 32)
-    messages = (_Message * _DATAGRAMS)()
+    messages = (_Message * given.ports)()
     for message, name in zip(messages, names, strict=True):
         message.header = _Header(
             name=name, name_length=len(name), vectors=ctypes.pointer(text), vector_count=1
         )
 
     def pieces() -> Pieces:
-        for number in range(0, given.count, _DATAGRAMS):
-            sender = opened[number // _DATAGRAMS % _SOCKETS].fileno()
-            worth = min(_DATAGRAMS, given.count - number)
+        for number in range(0, given.count, given.ports):
+            sender = opened[number // given.ports % _SOCKETS].fileno()
+            worth = min(given.ports, given.count - number)
             yield worth, functools.partial(_libc.sendmmsg, sender, messages, worth, 0)
 
     return pieces()
@@ -129,7 +130,9 @@ def main() -> None:
     parser.add_argument("--netns", type=pathlib.Path, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--rate", type=float, default=1e9)
-    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first connection")
+    parser.add_argument("--port", type=int, default=30_000, help="the first port to send to")
+    parser.add_argument("--ports", type=int, default=128, help="how many ports to send to")
     given = parser.parse_args()
     namespaces.within(given.netns, lambda: _work(given))
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench import conntrack, measure, nflog, probe
+from cli.bench import collector, conntrack, measure, nflog, probe
 
 Measures = Iterator[measure.Measure]
 
-BENCHES: dict[str, tuple[Callable[[int, float], Measures], int, float]] = {
-    "conntrack-dump": (lambda count, _: conntrack.dump(count), 500_000, 0.0),
-    "conntrack-events": (conntrack.events, 500_000, 50_000.0),
-    "nflog": (nflog.packets, 1_000_000, 135_000.0),
-    "probe": (probe.drops, 500_000, 100_000.0),
+BENCHES: dict[str, tuple[Callable[[int, float, int], Measures], int, float]] = {
+    "conntrack-dump": (lambda count, _, __: conntrack.dump(count), 500_000, 0.0),
+    "conntrack-events": (lambda count, rate, _: conntrack.events(count, rate), 500_000, 50_000.0),
+    "nflog": (lambda count, rate, _: nflog.packets(count, rate), 1_000_000, 135_000.0),
+    "probe": (lambda count, rate, _: probe.drops(count, rate), 500_000, 100_000.0),
+    "collector": (collector.watch, 10_000, 500.0),
 }
 """Name → what measures it, how many connections or messages, and how many of them a second."""
 
 
-def run(name: str, count: int | None, rate: float | None) -> Measures:
+def run(name: str, count: int | None, rate: float | None, seconds: int) -> Measures:
     """The figures of one benchmark, or of ``all``, as they come.
 
     Raises:
@@ -25,4 +26,4 @@ def run(name: str, count: int | None, rate: float | None) -> Measures:
     """
     for one in BENCHES if name == "all" else [name]:
         measured, usual_count, usual_rate = BENCHES[one]
-        yield from measured(count or usual_count, rate or usual_rate)
+        yield from measured(count or usual_count, rate or usual_rate, seconds)

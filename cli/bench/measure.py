@@ -128,9 +128,9 @@ def room_for(connections: int) -> Iterator[None]:
 class Load:
     """A process that makes load in a namespace, ready to begin."""
 
-    def __init__(self, kind: str, path: pathlib.Path, count: int, rate: float) -> None:
+    def __init__(self, kind: str, path: pathlib.Path, count: int, rate: float, *more: str) -> None:
         command = [sys.executable, "-m", "lab.load", kind, "--netns", str(path), "--count", str(count),
-                   "--rate", str(rate)]  # fmt: skip
+                   "--rate", str(rate), *more]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._hear("ready")
 
@@ -145,6 +145,11 @@ class Load:
         if self._process.stdin:
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
+
+    def stop(self) -> None:
+        """End it, whatever is left to do."""
+        self._process.kill()
+        self._process.communicate()
 
     def wait(self) -> dict[str, Any]:
         """What was done, once all is: ``done`` and ``seconds``."""

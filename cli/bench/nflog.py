@@ -13,7 +13,8 @@ from cli.bench import measure
 from collector.nflog import source
 from lab import namespaces
 
-_GROUP = 7
+GROUP = 7
+"""The NFLOG group that the rules here log to."""
 _RULES = """
 table inet bench {
   chain input {
@@ -43,7 +44,7 @@ def packets(count: int, rate: float) -> Iterator[measure.Measure]:
     name = "nflog"
     with measure.namespace() as path:
         prepare(path)
-        reader = source.Source(path, (_GROUP,), receive_buffer=8 << 20, capacity=2 * count)
+        reader = source.Source(path, (GROUP,), receive_buffer=8 << 20, capacity=2 * count)
         reader.start()
         try:
             generator = measure.Load("datagrams", path, count, rate)
