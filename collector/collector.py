@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from collector import completeness, join, reconcile, sysctls, traces
+from collector import completeness, join, matrix, reconcile, sysctls, traces
 from collector.conntrack import scope, statistics
 from collector.conntrack import source as conntrack
 from collector.counters import source as counters
@@ -103,6 +103,7 @@ class Collector:
             "conntrack": "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off),
             "nflog": "; ".join(_reservations(spoken)),
         }
+        self._offers = matrix.offers(configured)  # before our own sockets are among what is there
         self._reconciliation = reconcile.Reconciliation()
         self._given_up = 0
         with contextlib.ExitStack() as undo:
@@ -148,7 +149,14 @@ class Collector:
         self._opened.close()
 
     def start(self) -> None:
-        """Report from now on."""
+        """Say what this node offers, and report from now on."""
+        facts = {offer.fact.replace(" ", "_"): offer.known.value for offer in self._offers}
+        _log.info("node offers", extra={"fields": {"node": self._settings.node} | facts})
+        for offer in self._offers:
+            if offer.known is not matrix.Known.EXACT and offer.source in self._settings.sources:
+                fields = {"fact": offer.fact, "known": offer.known.value, "because": offer.because,
+                          "improve": offer.improve}  # fmt: skip
+                _log.warning("not exact here", extra={"fields": {"node": self._settings.node} | fields})
         self._conntrack.start()
         self._nflog.start()
         if self._probe:
@@ -237,10 +245,19 @@ class Collector:
             lost=source.lost, discarded=source.discarded, malformed=source.malformed,
             incomplete=self._join.vanished,
         )  # fmt: skip
-        yield self._settle("conntrack", until, self._join.begun, totals, error=source.error)
+        yield self._settle(
+            "conntrack", until, self._join.begun, totals, note=self._offloaded(), error=source.error
+        )
         state = source.statistics()
         totals = completeness.Totals(lost=state.refused)
         yield self._settle("conntrack_table", until, 0, totals, note=_fullness(state))
+
+    def _offloaded(self) -> str:
+        """What connections that bypass the netfilter hooks mean for the record."""
+        if not self._join.offloaded:
+            return ""
+        known = [self._notes["conntrack"]] if self._notes["conntrack"] else []
+        return "; ".join([*known, "some connections are offloaded: their packets may not be counted"])
 
     def _packets_seen(self, until: int, observed: int) -> completeness.Completeness:
         source = self._nflog

@@ -56,6 +56,7 @@ class Join:
         self._unmatched = attempts.Unmatched()
         self.vanished = 0
         self.begun = 0
+        self.offloaded = False
         self._logged: list[asof.Keys] = []
 
     @property
@@ -86,6 +87,7 @@ class Join:
         changes = self._table.update(connections)
         self.vanished += changes.vanished
         self.begun = int(changes.started.sum())
+        self.offloaded = bool((connections["status"] & decode.OFFLOADED).any())
         seen = self._log.take(until)
         denied = self._log.settle(seen[seen["denied"]])
         self._log.forget(until)

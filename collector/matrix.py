@@ -12,9 +12,10 @@ from collector.conntrack import statistics
 from collector.counters import source as counters
 from collector.netlink import sockets
 from collector.nflog import grammars, owners
-from model import errors
+from model import errors, kuberouter
 from runtime import settings
 
+_KUBE_ROUTER = kuberouter.NFLOG_GROUP
 _EVENTS = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_events")
 _BPF_MAPS = pathlib.Path("/sys/fs/bpf/tc/globals")
 
@@ -129,6 +130,11 @@ def _rules(
         yield offer(
             Known.UNKNOWN, f"no rule logs to group {' or '.join(map(str, groups))}",
             f"--nflog-groups {other}" if other else "--source probe finds denials, but not their rule",
+        )  # fmt: skip
+    elif _KUBE_ROUTER in groups and "kube-router" not in configured.nflog_grammars:
+        yield offer(
+            Known.UNKNOWN, f"group {_KUBE_ROUTER} is kube-router's and K3s's, whose prefixes are not read",
+            "--nflog-grammars kube-router",
         )  # fmt: skip
     elif any(one.sampled for one in grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)):
         yield offer(

@@ -32,6 +32,8 @@ _RAW = np.dtype(f"V{CONNECTION.itemsize}")  # numpy copies rows of bytes whole, 
 
 SEEN_REPLY = 0x2
 """IPS_SEEN_REPLY: packets went both ways (linux/netfilter/nf_conntrack_common.h)."""
+OFFLOADED = 0xC000
+"""IPS_OFFLOAD and IPS_HW_OFFLOAD: a flowtable forwards it, past rules and perhaps past counters."""
 _NEW, _DELETE = 0x100, 0x102  # NFNL_SUBSYS_CTNETLINK, and IPCTNL_MSG_CT_NEW or _DELETE
 _Field, _Nest = layouts.Field, layouts.Nest
 
