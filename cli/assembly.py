@@ -125,6 +125,10 @@ def running(
             undo.callback(collectors[-1].close)
         ledger = into or transport.open(configured.store.url, configured.store.retention_days)
         undo.callback(ledger.close)
+        if not into and nodes and not ledger.takes_rows:
+            raise errors.SetupError(
+                f"{configured.store.url} is read-only: record into a folder, with --store chdb:///FOLDER"
+            )
         recording.open(ledger)
         group = component.Group()
         undo.callback(group.stop)

@@ -86,6 +86,8 @@ class Stream:
         form: One of ``STREAMS``.
     """
 
+    takes_rows = True
+
     def __init__(self, form: str, stream: IO[str]) -> None:
         self._form, self._stream = form, stream
         self._lock = threading.Lock()

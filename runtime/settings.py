@@ -21,6 +21,12 @@ from collections.abc import Iterator, Mapping
 from model import errors
 
 PREFIX = "FLOWLEDGER_"
+_LARGEST = 2**31 - 1
+
+
+def _within(default: float, least: float, most: float) -> typing.Any:
+    """A number with its bounds."""
+    return dataclasses.field(default=default, metadata={"least": least, "most": most})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +37,11 @@ class Collector:
     """Name of the node in the ledger: the Kubernetes node name, so that its pods are known as local."""
     netns: str = ""
     """Path of the network namespace to watch; empty for the one that we run in."""
-    interval_seconds: float = 10.0
+    interval_seconds: float = _within(10.0, 0.5, 3600.0)
     """How often living connections are reported: shorter is fresher and makes more rows."""
     sources: tuple[str, ...] = ("conntrack", "nflog", "counters")
     """What to read: conntrack, nflog, counters, probe. `collect --check` says what each gives here."""
-    conntrack_zone: int = -1
+    conntrack_zone: int = _within(-1, -1, 65535)
     """Only connections of this conntrack zone; -1 for all."""
     conntrack_mark: str = ""
     """Only connections with this mark, as value or value/mask (0x10/0xff); empty for all."""
@@ -49,12 +55,12 @@ class Collector:
     and rule; it is asked before the grammars."""
     set_sysctls: bool = False
     """Turn on nf_conntrack_acct and nf_conntrack_timestamp, without which bytes and times are not counted."""
-    receive_buffer_bytes: int = 8 << 20
+    receive_buffer_bytes: int = _within(8 << 20, 4096, _LARGEST)
     """How much the kernel may queue for each of our sockets before it has to lose something."""
-    hold: int = 500_000
+    hold: int = _within(500_000, 1000, _LARGEST)
     """How many events of each source we hold before we discard and count; an interval ends early at half."""
-    probe_edges: int = 65_536
-    """How many attempts the probe can follow at once; what does not fit is counted."""
+    probe_edges: int = _within(65_536, 16, 1 << 24)
+    """How many edges of each address family the probe can count at once; what does not fit is counted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +77,7 @@ class Store:
 
     url: str = "chdb:///var/lib/flowledger"
     """``chdb:///folder`` for the embedded engine, ``http://host:port`` to read another one's."""
-    retention_days: int = 90
+    retention_days: int = _within(90, 0, 36_500)
     """How long a ledger that is made now keeps its rows; 0 keeps them for ever."""
 
 
@@ -81,7 +87,7 @@ class Gateway:
 
     host: str = "127.0.0.1"
     """Address to listen at. Whoever reaches it can read the whole ledger."""
-    port: int = 8123
+    port: int = _within(8123, 0, 65535)
     """Port to listen at; ClickHouse's own by default."""
 
 
@@ -91,7 +97,7 @@ class App:
 
     host: str = "127.0.0.1"
     """Address to listen at."""
-    port: int = 8501
+    port: int = _within(8501, 0, 65535)
     """Port to listen at; Streamlit's own by default."""
 
 
@@ -101,7 +107,7 @@ class Metrics:
 
     host: str = "127.0.0.1"
     """Address to listen at."""
-    port: int = 9478
+    port: int = _within(9478, 0, 65535)
     """Port of /metrics, /healthz and /readyz; 0 for none."""
 
 
@@ -163,6 +169,7 @@ def load(
             origin, raw = given.pop(path, ("default", None))
             if origin != "default":
                 values[field.name] = _convert(path, origin, raw, _type_of(kind, field.name))
+                _check(path, origin, values[field.name], field.metadata)
             items.append((path, origin, section.name, field.name, _abouts(kind)[field.name]))
         sections[section.name] = kind(**values)
     for path, (origin, _) in given.items():
@@ -237,6 +244,13 @@ def _convert(path: str, origin: str, raw: object, wanted: typing.Any) -> object:
                 tuple[int, ...]: "a list of whole numbers", tuple[str, ...]: "a list of words"}  # fmt: skip
         raise errors.SetupError(f"{origin}: {path} must be {word[wanted]}, is {raw!r}") from None
     return raw
+
+
+def _check(path: str, origin: str, value: typing.Any, bounds: Mapping[str, typing.Any]) -> None:
+    if bounds and not bounds["least"] <= value <= bounds["most"]:
+        raise errors.SetupError(
+            f"{origin}: {path} must be from {bounds['least']:g} to {bounds['most']:g}, is {value:g}"
+        )
 
 
 _truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

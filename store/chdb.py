@@ -45,6 +45,8 @@ class Embedded:
         StoreError: If the folder is no ledger, is of another version, or is in use; it is left as it was.
     """
 
+    takes_rows = True
+
     def __init__(self, folder: pathlib.Path, retention_days: int = ddl.RETENTION_DAYS) -> None:
         _check(folder)
         self._lock = _own(folder)

@@ -18,6 +18,8 @@ TIMEOUT_SECONDS = 60.0
 class Remote:
     """The ledger at ``http://host:port``. Nothing is asked before the first query; threads may share it."""
 
+    takes_rows = False
+
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url = url.rstrip("/") + "/"
         self._timeout = timeout_seconds

@@ -14,7 +14,13 @@ from store import ddl, http, parameters
 
 
 class Transport(Protocol):
-    """A ledger that answers, and perhaps takes, columns. Threads may share one."""
+    """A ledger that answers, and perhaps takes, columns. Threads may share one.
+
+    Attributes:
+        takes_rows: Whether ``insert`` can work.
+    """
+
+    takes_rows: bool
 
     def query(self, sql: str, parameters: parameters.Parameters) -> pa.Table:
         """The rows that a statement selects.
@@ -52,7 +58,10 @@ def open(url: str, retention_days: int = ddl.RETENTION_DAYS) -> Transport:  # no
         SetupError: If the URL names no way that we know.
         StoreError: If there is no ledger that we can use behind it.
     """
-    scheme = urllib.parse.urlsplit(url).scheme
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+    except ValueError as error:
+        raise errors.SetupError(f"the store {url!r} is no URL: {error}") from error
     if scheme not in SCHEMES:
         raise errors.SetupError(
             f"the store {url!r} is not one of {', '.join(SCHEMES)}: write chdb:///folder or http://host:port"

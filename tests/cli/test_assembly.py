@@ -16,6 +16,7 @@ from collector.nflog import source as nflog
 from lab import namespaces
 from model import errors
 from runtime import settings
+from store import transport
 
 HOST = "127.0.0.1"
 
@@ -190,9 +191,21 @@ def test_second_collector_refused_frees_the_first(
 
 
 @pytest.mark.net
+def test_ledger_that_takes_no_rows_is_refused(
+    configured: settings.Settings, node: settings.Collector
+) -> None:
+    with (
+        pytest.raises(errors.SetupError, match="is read-only: record into a folder"),
+        assembly.running(configured, [node], with_gateway=False, with_app=False),
+    ):
+        pass
+
+
+@pytest.mark.net
 def test_failed_interval_shows_in_readiness(configured: settings.Settings, node: settings.Collector) -> None:
     """A ledger behind HTTP takes no rows."""
-    with assembly.running(configured, [node], with_gateway=False, with_app=False):
+    into = transport.open(configured.store.url)
+    with assembly.running(configured, [node], with_gateway=False, with_app=False, into=into):
         code, said = _ask(configured.metrics.port, "/readyz")
         measured = _ask(configured.metrics.port, "/metrics")[1]
     assert code == 503

@@ -26,7 +26,18 @@ SETTINGS = [
     pytest.param("--node", "collector.node", "n", "n", id="node"),
     pytest.param("--netns", "collector.netns", "/n", "/n", id="network namespace"),
     pytest.param("--interval", "collector.interval_seconds", "0.5", 0.5, id="interval"),
+    pytest.param("--source", "collector.sources", "probe", ["probe"], id="sources"),
     pytest.param("--nflog-groups", "collector.nflog_groups", "100,101", [100, 101], id="NFLOG groups"),
+    pytest.param(
+        "--nflog-grammars",
+        "collector.nflog_grammars",
+        "calico,kube-router",
+        ["calico", "kube-router"],
+        id="NFLOG grammars",
+    ),
+    pytest.param("--nflog-pattern", "collector.nflog_pattern", "^x", "^x", id="NFLOG pattern"),
+    pytest.param("--zone", "collector.conntrack_zone", "7", 7, id="conntrack zone"),
+    pytest.param("--mark", "collector.conntrack_mark", "1/3", "1/3", id="conntrack mark"),
 ]
 
 

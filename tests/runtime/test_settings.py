@@ -108,6 +108,21 @@ def test_other_variables_are_not_ours(name: str) -> None:
             id="list",
         ),
         pytest.param(
+            "COLLECTOR__INTERVAL_SECONDS",
+            "0",
+            "collector.interval_seconds must be from 0.5 to 3600, is 0",
+            id="too small",
+        ),
+        pytest.param(
+            "COLLECTOR__INTERVAL_SECONDS",
+            "inf",
+            "collector.interval_seconds must be a number, is 'inf'",
+            id="no end",
+        ),
+        pytest.param(
+            "GATEWAY__PORT", "65536", "gateway.port must be from 0 to 65535, is 65536", id="too large"
+        ),
+        pytest.param(
             "COLLECTOR__INTERVAL",
             "1",
             "there is no setting collector.interval; `flowledger config` lists them",
@@ -148,6 +163,11 @@ def test_wrong_variable_is_named(name: str, text: str, said: str) -> None:
             "[collector]\nnflog_groups = [1.5]",
             ": collector.nflog_groups must be a list of whole numbers, is [1.5]",
             id="list of fractions",
+        ),
+        pytest.param(
+            "[collector]\nsources = [1]",
+            ": collector.sources must be a list of words, is [1]",
+            id="list of numbers",
         ),
         pytest.param(
             "[gateway]\nprot = 1",

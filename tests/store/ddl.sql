@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS flows
     policy_trace LowCardinality(String) CODEC(ZSTD(1)),
     deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
     attribution LowCardinality(String) CODEC(ZSTD(1)),
+    drop_reason LowCardinality(String) CODEC(ZSTD(1)),
     reporter LowCardinality(String) CODEC(ZSTD(1)),
     peer_node LowCardinality(String) CODEC(ZSTD(1)),
     src_kind LowCardinality(String) CODEC(ZSTD(1)),
@@ -68,11 +69,33 @@ CREATE TABLE IF NOT EXISTS completeness
     observed UInt64 CODEC(T64, ZSTD(1)),
     lost UInt64 CODEC(T64, ZSTD(1)),
     discarded UInt64 CODEC(T64, ZSTD(1)),
+    incomplete UInt64 CODEC(T64, ZSTD(1)),
     note LowCardinality(String)
 )
 ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), node, source, time)
+TTL toDate(time) + toIntervalDay(90)
+SETTINGS ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS policy_hits
+(
+    time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    node LowCardinality(String),
+    direction LowCardinality(String),
+    tier LowCardinality(String),
+    kind LowCardinality(String),
+    namespace LowCardinality(String),
+    name LowCardinality(String),
+    action LowCardinality(String),
+    rule Int32 CODEC(T64, ZSTD(1)),
+    exact Bool,
+    packets UInt64 CODEC(T64, ZSTD(1)),
+    bytes UInt64 CODEC(T64, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toDate(time)
+ORDER BY (toStartOfHour(time), namespace, name, direction, rule, node, time)
 TTL toDate(time) + toIntervalDay(90)
 SETTINGS ttl_only_drop_parts = 1;
 

@@ -23,7 +23,7 @@ def test_summary_counts_connections_by_verdict(
     ledger.insert(
         "flows", flows({}, {"connections_started": 0}, {"verdict": "denied"}, {"verdict": "unknown"})
     )
-    ledger.insert("completeness", completeness({"observed": 98, "lost": 2, "discarded": 7}))
+    ledger.insert("completeness", completeness({"observed": 98, "lost": 2, "discarded": 7, "incomplete": 7}))
     assert queries.summary(reader, span) == queries.Summary(
         flows=3, allowed=1, denied=1, unknown=1, bytes=600, completeness=0.98, lost=2, discarded=7
     )  # fmt: skip
