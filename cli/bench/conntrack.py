@@ -84,7 +84,6 @@ def _listing(path: pathlib.Path) -> float:
 
 def events(count: int, rate: float) -> Iterator[measure.Measure]:
     """DESTROY events to columns: what each costs, and whether any is lost."""
-    name = "conntrack-events"
     with measure.namespace() as path, measure.room_for(count):
         reader = source.Source(path, receive_buffer=8 << 20, capacity=2 * count)
         reader.start()
@@ -98,9 +97,4 @@ def events(count: int, rate: float) -> Iterator[measure.Measure]:
             lost = reader.lost
         finally:
             reader.stop()
-    yield measure.Measure(bench=name, metric="rate", value=done["done"] / done["seconds"], unit="messages/s")
-    yield measure.Measure(bench=name, metric="CPU", value=spent / rows * 1e6, unit="us/message")
-    yield measure.Measure(
-        bench=name, metric="recorded", value=rows, unit="rows", floor=done["done"], floor_of="sent"
-    )
-    yield measure.Measure(bench=name, metric="lost", value=lost, unit="messages")
+    yield from measure.received("conntrack-events", done, rows, spent, lost)

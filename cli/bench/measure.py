@@ -156,3 +156,21 @@ class Load:
         done: dict[str, Any] = json.loads(self._hear())
         self._process.communicate()
         return done
+
+
+def received(name: str, sent: dict[str, Any], rows: int, spent: float, lost: int) -> Iterator[Measure]:
+    """The figures of a source under load.
+
+    Args:
+        name: Name of the benchmark.
+        sent: What the load has done, in its own words.
+        rows: What the source has recorded of it.
+        spent: Seconds of CPU that this has taken.
+        lost: What the source knows to be lost.
+    """
+    yield Measure(bench=name, metric="rate", value=sent["done"] / sent["seconds"], unit="messages/s")
+    yield Measure(bench=name, metric="CPU", value=spent / max(rows, 1) * 1e6, unit="us/message")
+    yield Measure(
+        bench=name, metric="recorded", value=rows, unit="messages", floor=sent["done"], floor_of="sent"
+    )
+    yield Measure(bench=name, metric="lost", value=lost, unit="messages")

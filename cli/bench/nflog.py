@@ -41,7 +41,6 @@ def _addresses() -> None:
 
 def packets(count: int, rate: float) -> Iterator[measure.Measure]:
     """What each logged packet costs, and whether any is lost."""
-    name = "nflog"
     with measure.namespace() as path:
         prepare(path)
         reader = source.Source(path, (GROUP,), receive_buffer=8 << 20, capacity=2 * count)
@@ -57,9 +56,4 @@ def packets(count: int, rate: float) -> Iterator[measure.Measure]:
             lost = reader.lost
         finally:
             reader.stop()
-    yield measure.Measure(bench=name, metric="rate", value=done["done"] / done["seconds"], unit="messages/s")
-    yield measure.Measure(bench=name, metric="CPU", value=spent / rows * 1e6, unit="us/message")
-    yield measure.Measure(
-        bench=name, metric="recorded", value=rows, unit="rows", floor=done["done"], floor_of="sent"
-    )
-    yield measure.Measure(bench=name, metric="lost", value=lost, unit="messages")
+    yield from measure.received("nflog", done, rows, spent, lost)
