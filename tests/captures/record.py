@@ -10,6 +10,7 @@ kernel, or a bug, adds files and replaces none.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import pathlib
 import platform
@@ -25,8 +26,9 @@ import numpy as np
 import pyroute2
 
 from collector.conntrack import decode as conntrack
+from collector.conntrack import scope
 from collector.conntrack import source as conntrack_source
-from collector.netlink import sockets
+from collector.netlink import dump, layouts, sockets
 from collector.nflog import decode as nflog
 from collector.nflog import source as nflog_source
 from lab import namespaces
@@ -62,14 +64,39 @@ table inet t { chain input {
 """
 
 
+_INSERTED = """
+-p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1001 --dport 80 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 0xabcd0123
+-p tcp -s fd00::1 -d fd00::2 --sport 1002 --dport 80 --state FIN_WAIT -u SEEN_REPLY --dst-nat fd00::9
+-p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 103 --dport 80 --state CLOSE --dst-nat 10.0.0.3:8080 --src-nat 10.0.0.4
+-p udp -s 10.0.0.1 -d 10.0.0.2 --sport 1004 --dport 53 -w 5 -m 4294967295
+-p udp -s 10.0.0.1 -d 10.0.0.2 --sport 1004 --dport 53 --orig-zone 6
+-p udp -s fd00::1 -d fd00::2 --sport 1005 --dport 53 --reply-zone 65535
+-p udplite -s fd00::1 -d fd00::2 --sport 1006 --dport 53 --src-nat fd00::4
+-p sctp -s 10.0.0.1 -d 10.0.0.2 --sport 1007 --dport 36412 --state ESTABLISHED --orig-vtag 1 --reply-vtag 2
+-p sctp -s fd00::1 -d fd00::2 --sport 1008 --dport 36412 --state COOKIE_WAIT --orig-vtag 1 --reply-vtag 2
+-p dccp -s 10.0.0.1 -d 10.0.0.2 --sport 1009 --dport 5001 --state OPEN --role client
+-p icmp -s 10.0.0.1 -d 10.0.0.2 --icmp-type 8 --icmp-code 0 --icmp-id 65535 -w 7
+-p icmp -s 10.0.0.1 -d 10.0.0.2 --icmp-type 13 --icmp-code 0 --icmp-id 1
+-p icmpv6 -s fd00::1 -d fd00::2 --icmpv6-type 128 --icmpv6-code 0 --icmpv6-id 4660
+-p gre -s 10.0.0.1 -d 10.0.0.2 --srckey 0x1122 --dstkey 0x3344
+-p gre -s fd00::1 -d fd00::2 --srckey 0xffff --dstkey 0x0
+-p 99 -s 10.0.0.1 -d 10.0.0.2
+-p 253 -s fd00::1 -d fd00::2 -w 1
+"""
+"""What a pair of namespaces cannot make by traffic alone, for ``conntrack -I``."""
+
+
 def main() -> None:
-    """Record everything."""
-    with _pair() as (sender, receiver):
-        _record_connections(sender, receiver, "conntrack-counted", counted=True)
-    with _pair() as (sender, receiver):
-        _record_connections(sender, receiver, "conntrack-uncounted", counted=False)
-    with _pair() as (sender, receiver):
-        _record_packets(sender, receiver)
+    """Record everything that is not there yet."""
+    for name, record in (
+        ("conntrack-counted", functools.partial(_record_connections, counted=True)),
+        ("conntrack-uncounted", functools.partial(_record_connections, counted=False)),
+        ("conntrack-inserted", _record_inserted),
+        ("nflog", _record_packets),
+    ):
+        if not list(HERE.glob(f"{name}-*{KERNEL}.bin")):
+            with _pair() as (sender, receiver):
+                record(sender, receiver, name)
 
 
 @contextlib.contextmanager
@@ -128,13 +155,27 @@ def _record_connections(sender: pathlib.Path, receiver: pathlib.Path, name: str,
         for family, host in ((socket.AF_INET, "10.0.0.{}"), (socket.AF_INET6, "fd00::{}")):
             service = "10.96.0.1" if family == socket.AF_INET else "fd96::1"
             _connections(sender, receiver, family, host, service, kept)
-        # the kernel's word on the same entries, before and without taking them away
-        listed = _run(sender, "conntrack", "-L", "-o", "id,timestamp")
-        _write(f"{name}-dump-{KERNEL}", bytes(sockets.dump(table, conntrack_source._DUMP)), _columns_of_dump)
-        (HERE / f"{name}-dump-{KERNEL}.txt").write_text(listed)
-        for family in ("ipv4", "ipv6"):
-            _run(sender, "conntrack", "-F", "-f", family)
-        _write(f"{name}-destroy-{KERNEL}", _all_of(opened), _columns_of_dump)
+        _record_table(sender, table, opened, name)
+
+
+def _record_inserted(sender: pathlib.Path, _: pathlib.Path, name: str) -> None:
+    opened = namespaces.within(sender, lambda: sockets.open_netfilter(groups=conntrack_source._DESTROY_GROUP))
+    table = namespaces.within(sender, sockets.open_netfilter)
+    with opened, table:
+        for line in _INSERTED.strip().splitlines():
+            _run(sender, "conntrack", "-I", "--timeout", "1000", *line.split())
+        _record_table(sender, table, opened, name)
+
+
+def _record_table(sender: pathlib.Path, table: socket.socket, opened: socket.socket, name: str) -> None:
+    """All entries, then their ends."""
+    # the kernel's word on the same entries, before and without taking them away
+    listed = _run(sender, "conntrack", "-L", "-o", "id,timestamp")
+    _write(f"{name}-dump-{KERNEL}", dump.whole(table, scope.EVERYTHING.request()), _columns_of_dump)
+    (HERE / f"{name}-dump-{KERNEL}.txt").write_text(listed)
+    for family in ("ipv4", "ipv6"):
+        _run(sender, "conntrack", "-F", "-f", family)
+    _write(f"{name}-destroy-{KERNEL}", _all_of(opened), _columns_of_dump)
 
 
 def _connections(
@@ -199,13 +240,13 @@ def _ping(namespace: pathlib.Path, family: int, to: str, identifier: int) -> soc
     return raw
 
 
-def _record_packets(sender: pathlib.Path, receiver: pathlib.Path) -> None:
+def _record_packets(sender: pathlib.Path, receiver: pathlib.Path, name: str) -> None:
     opened = namespaces.within(receiver, sockets.open_netfilter)
     with opened:
         nflog_source._bind(opened, 7)
         _packets(sender)
         time.sleep(2 * nflog_source.FLUSH_SECONDS)
-        _write(f"nflog-{KERNEL}", _all_of(opened), _columns_of_packets)
+        _write(f"{name}-{KERNEL}", _all_of(opened), _columns_of_packets)
 
 
 def _packets(sender: pathlib.Path) -> None:
@@ -247,12 +288,12 @@ def _write(name: str, raw: bytes, columns: Callable[[bytes], object]) -> None:
 
 
 def _columns_of_dump(raw: bytes) -> dict[str, list[object]]:
-    return plain(conntrack.decode(bytearray(raw))[0])
+    return plain(conntrack.decode(layouts.datagram(raw)).connections)
 
 
 def _columns_of_packets(raw: bytes) -> dict[str, object]:
-    packets, prefixes, _ = nflog.decode(bytearray(raw))
-    return {"prefixes": prefixes, "packets": plain(packets)}
+    decoded = nflog.decode(layouts.datagram(raw))
+    return {"prefixes": decoded.prefixes, "packets": plain(decoded.packets)}
 
 
 def plain(rows: np.ndarray) -> dict[str, list[object]]:

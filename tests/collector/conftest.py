@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
 import socket
@@ -43,6 +44,21 @@ class Namespace:
         """A socket in it."""
         return self.within(lambda: socket.socket(socket.AF_INET, kind))
 
+    @contextlib.contextmanager
+    def process(self, name: str, *words: str) -> Iterator[int]:
+        """A process in it that does nothing, under this name and with these words in its command line."""
+        command = [name, "-c", "read line", *words]
+        with self.within(
+            lambda: subprocess.Popen(command, executable="/bin/sh", stdin=subprocess.PIPE)
+        ) as started:
+            yield started.pid
+            started.kill()
+
+    def netfilter_sockets(self) -> int:
+        """How many netfilter sockets are open in it, besides the kernel's own."""
+        rows = self.run("cat", "/proc/thread-self/net/netlink").splitlines()[1:]
+        return sum(row.split()[1] == "12" for row in rows) - 1
+
     def nft(self, ruleset: str) -> None:
         """Load a ruleset."""
         self.run("nft", "-f", "-", text=ruleset)
@@ -54,6 +70,13 @@ class Namespace:
                 {f"net.netfilter.nf_conntrack_{name}": str(value) for name, value in values.items()}
             )
         )
+
+
+@pytest.fixture
+def felix(namespace: Namespace) -> Iterator[int]:
+    """A process that looks like Felix, in the namespace."""
+    with namespace.process("calico-felix") as process:
+        yield process
 
 
 @pytest.fixture

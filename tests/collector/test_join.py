@@ -22,7 +22,7 @@ TEXTS = [
     "ingress|default|end-of-tier|deny|-1",
     "ingress||np:shop/first|pass|0",
 ]
-UNREPLIED = {"status": 0, "tcp_state": 1, "forward_packets": 1, "forward_bytes": 60,
+UNREPLIED = {"status": 0, "state": 1, "forward_packets": 1, "forward_bytes": 60,
              "reverse_packets": 0, "reverse_bytes": 0}  # fmt: skip
 Build = Callable[..., "conntrack.Connections | nflog.Packets"]
 
@@ -81,7 +81,7 @@ def test_allowed_connection_has_the_rule_that_let_it_through(node: Node) -> None
         "protocol": 6, "icmp_type": 0, "icmp_code": 0,
         "service_address": "", "service_port": 0, "snat_address": "", "snat_port": 0,
         "forward_packets": 3, "forward_bytes": 300, "reverse_packets": 2, "reverse_bytes": 200,
-        "connections_started": 1, "connections_ended": 0, "tcp_state": "established",
+        "connections_started": 1, "connections_ended": 0, "tcp_state": "established", "drop_reason": "",
         "verdict": "allowed", "egress_action": "allow", "ingress_action": "allow",
         "policy_trace": f"{TEXTS[OUT]} {TEXTS[IN]}", "deciding_rule": TEXTS[IN], "attribution": "nflog",
     }  # fmt: skip
@@ -100,7 +100,7 @@ def test_denied_attempt(node: Node) -> None:
         "protocol": 6, "icmp_type": 0, "icmp_code": 0,
         "service_address": "", "service_port": 0, "snat_address": "", "snat_port": 0,
         "forward_packets": 2, "forward_bytes": 120, "reverse_packets": 0, "reverse_bytes": 0,
-        "connections_started": 1, "connections_ended": 0, "tcp_state": "",
+        "connections_started": 1, "connections_ended": 0, "tcp_state": "", "drop_reason": "",
         "verdict": "denied", "egress_action": "allow", "ingress_action": "deny",
         "policy_trace": f"{TEXTS[OUT]} {TEXTS[PASS_IN]} {TEXTS[DENY_IN]}", "deciding_rule": TEXTS[DENY_IN],
         "attribution": "nflog",
@@ -171,11 +171,11 @@ def test_the_same_ports_again_get_the_later_hit(node: Node) -> None:
         pytest.param(UNREPLIED, [IN], "allowed", id="let in, nobody answers"),
         pytest.param(UNREPLIED, [OUT, IN], "allowed", id="let out and in, nobody answers"),
         pytest.param(
-            UNREPLIED | {"reverse_packets": 1, "reverse_bytes": 40, "tcp_state": 8, "destroyed": True},
+            UNREPLIED | {"reverse_packets": 1, "reverse_bytes": 40, "state": 8, "destroyed": True},
             [OUT], "allowed", id="refused by RST",
         ),
-        pytest.param({"protocol": 17, "tcp_state": 0}, [], "allowed", id="UDP answered"),
-        pytest.param(UNREPLIED | {"protocol": 17, "tcp_state": 0}, [OUT], "unknown", id="UDP unanswered"),
+        pytest.param({"protocol": 17, "state": 0}, [], "allowed", id="UDP answered"),
+        pytest.param(UNREPLIED | {"protocol": 17, "state": 0}, [OUT], "unknown", id="UDP unanswered"),
     ],
 )  # fmt: skip
 def test_verdict(node: Node, entry: dict, logged: list[int], verdict: str) -> None:

@@ -34,7 +34,7 @@ def _row(forward: int, reverse: int, *, started: bool = False, ended: bool = Fal
     return {"forward": forward, "reverse": reverse, "started": started, "ended": ended}
 
 
-UDP = {"protocol": 17, "tcp_state": 0}
+UDP = {"protocol": 17, "state": 0}
 MORE = {"forward_packets": 5, "reverse_bytes": 900}
 DESTROYED = {"destroyed": True}
 
@@ -59,17 +59,17 @@ DESTROYED = {"destroyed": True}
             id="short connection, one row",
         ),
         pytest.param(
-            [[{}], *[[{"tcp_state": TIME_WAIT}]] * 2, [{"tcp_state": TIME_WAIT} | DESTROYED]],
+            [[{}], *[[{"state": TIME_WAIT}]] * 2, [{"state": TIME_WAIT} | DESTROYED]],
             [[_row(3, 200, started=True)], [_row(0, 0, ended=True)], [], []],
             id="TIME_WAIT ends once, DESTROY says nothing new",
         ),
         pytest.param(
-            [[{"tcp_state": TIME_WAIT}], [MORE | {"tcp_state": TIME_WAIT} | DESTROYED]],
+            [[{"state": TIME_WAIT}], [MORE | {"state": TIME_WAIT} | DESTROYED]],
             [[_row(3, 200, started=True, ended=True)], [_row(2, 700)]],
             id="volume after TIME_WAIT does not end it again",
         ),
         pytest.param(
-            [[{"tcp_state": CLOSE} | DESTROYED]], [[_row(3, 200, started=True, ended=True)]], id="refused",
+            [[{"state": CLOSE} | DESTROYED]], [[_row(3, 200, started=True, ended=True)]], id="refused",
         ),
         pytest.param(
             [[UDP], [UDP | DESTROYED]], [[_row(3, 200, started=True)], []],
@@ -177,7 +177,7 @@ def _lives(draw: st.DrawFn) -> list[list[dict[str, object]]]:
             state = TIME_WAIT if state == TIME_WAIT or draw(st.booleans()) else ESTABLISHED
             if not passed_over:
                 shown[place].append({
-                    "id": number, "protocol": protocol, "tcp_state": state if protocol == 6 else 0,
+                    "id": number, "protocol": protocol, "state": state if protocol == 6 else 0,
                     "forward_packets": forward, "reverse_bytes": reverse,
                     "destroyed": destroyed and place == last,
                 })  # fmt: skip
@@ -202,4 +202,4 @@ def test_deltas_add_up_to_the_last_totals(connections: Build, shown: list[list[d
         assert started == 1
         assert ended <= 1
         if last["protocol"] == 6:
-            assert ended == (last["destroyed"] or last["tcp_state"] == TIME_WAIT)
+            assert ended == (last["destroyed"] or last["state"] == TIME_WAIT)
