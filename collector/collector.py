@@ -98,6 +98,7 @@ class Collector:
         self._failed = ""
         spoken = grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)
         self._traces = traces.Traces(known().prefixes, spoken)
+        self._sampled = any(one.sampled for one in spoken)
         off = sysctls.missing(namespace, set_them=configured.set_sysctls)
         self._notes = {
             "conntrack": "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off),
@@ -132,6 +133,7 @@ class Collector:
         self._counters: counters.Source | None = None
         if "counters" in configured.sources:
             self._counters = counters.Source(namespace, self._known().prefixes, self._known().chains)
+            self._counters.read()  # counts begin here, as close as can be to where packets are logged to us
         self._probe: probe.Source | None = None
         if "probe" in configured.sources:
             self._probe = probe.Source(
@@ -277,7 +279,11 @@ class Collector:
         by_rule = {hit: packets for hit, packets, logged in numbers if logged}
         source = self._nflog
         known = source.lost + source.discarded + source.malformed
-        self._reconciliation.settle(by_rule, self._seen(packets, prefixes), known)
+        # A sample proves no loss; and a rule of somebody's own has another name here than in what it logs.
+        comparable = {} if self._sampled else {
+            hit: packets for hit, packets in by_rule.items() if hit.kind != policyhit.CUSTOM
+        }  # fmt: skip
+        self._reconciliation.settle(comparable, self._seen(packets, prefixes), known)
         totals = completeness.Totals(lost=self._reconciliation.unexplained)
         note = f"{counted.resets} rule counters began anew" if counted.resets else ""
         return self._settle("counters", until, sum(by_rule.values()), totals, note=note)

@@ -101,7 +101,8 @@ def _living(state: statistics.Statistics, events: str) -> Offer:
         )  # fmt: skip
     return Offer(
         source="conntrack", fact="connections", known=Known.EXACT,
-        because=f"the kernel's table ({state.entries} of {state.limit}) and an event for each end",
+        because=f"the kernel's table ({state.entries} of {state.limit}) and an event for each end"
+        + (", but for those that are older than we are" if events == "2" else ""),
     )  # fmt: skip
 
 
@@ -116,6 +117,8 @@ def _rules(
     logged = sorted({int(group) for group in counted.nflog_group if group >= 0}) if counted else []
     if "nflog" not in configured.sources or not configured.nflog_groups:
         yield offer(Known.UNKNOWN, "not asked for", "--source nflog --nflog-groups GROUP")
+    elif not sockets.is_capable():
+        yield offer(Known.UNKNOWN, "reading what rules log needs CAP_NET_ADMIN", "run as root")
     elif not groups:
         yield offer(
             Known.UNKNOWN, f"{felix}; groups 1 and 2 are left to it",
@@ -161,6 +164,8 @@ def _totals(counted: counters.Counted | None, problem: str) -> Iterator[Offer]:
 
     if counted is None:
         yield offer(Known.UNKNOWN, problem, "run as root")
+    elif counted.unreadable and not sockets.is_capable():
+        yield offer(Known.UNKNOWN, "reading rules needs CAP_NET_ADMIN", "run as root")
     elif not counted.hits:
         missing = " and ".join(counted.unavailable)
         because = f"{missing} missing" if missing else "no rule here counts what it accepts or drops"

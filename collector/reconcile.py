@@ -17,9 +17,11 @@ class Reconciliation:
     """
 
     def __init__(self) -> None:
-        self._ahead: dict[policyhit.PolicyHit, int] | None = None
-        """Packets counted and not seen, by rule; None until counters are known to go on."""
+        self._ahead: dict[policyhit.PolicyHit, int] = {}
+        """Packets counted and not seen, by rule."""
         self._missing: dict[policyhit.PolicyHit, int] = {}
+        self._seen: Packets = {}
+        """What was seen the last time: a rule that is counted for the first time now may have logged it."""
         self.unexplained = 0
         """Packets since the start that are missing beyond the losses that are known otherwise."""
 
@@ -27,14 +29,13 @@ class Reconciliation:
         """Compare one interval.
 
         Args:
-            counted: What each rule has counted, of those rules that log; of the very first interval nothing.
+            counted: What each rule has counted, of those rules that log.
             seen: What each rule has logged and we have read.
             known_losses: Logged packets since the start that are known to be lost, of whatever rule.
         """
-        if self._ahead is None:
-            self._ahead = {}
-            return
         for hit, packets in counted.items():
-            self._ahead[hit] = self._ahead.get(hit, 0) + packets - seen.get(hit, 0)
+            before = self._ahead.get(hit, -self._seen.get(hit, 0))
+            self._ahead[hit] = before + packets - seen.get(hit, 0)
             self._missing[hit] = max(self._missing.get(hit, 0), self._ahead[hit])
+        self._seen = seen
         self.unexplained = max(self.unexplained, sum(self._missing.values()) - known_losses)

@@ -117,7 +117,7 @@ class Decoded:
 def decode(datagrams: layouts.Datagrams) -> Decoded:
     """The connections of a dump or of a run of events."""
     starts, lengths, malformed = layouts.split(datagrams)
-    problem = "nlmsghdr: a length that cannot be" if malformed else ""
+    problem = layouts.TORN if malformed else ""
     out = np.zeros(len(starts), _RAW)
     seen = np.zeros(len(starts), bool)
     for messages in layouts.partition(datagrams, starts, lengths, _TREE):
@@ -130,7 +130,7 @@ def decode(datagrams: layouts.Datagrams) -> Decoded:
     kinds = datagrams.buffer.view(np.uint16)[(starts + 4) >> 1]
     out.view(CONNECTION)["destroyed"] = kinds == _DELETE
     seen &= (kinds == _DELETE) | (kinds == _NEW)
-    problem = problem or ("" if seen.all() else "nlmsghdr: not a message about a connection")
+    problem = problem or ("" if seen.all() else "nlmsghdr at byte 0: not a message about a connection")
     connections = out if seen.all() else out[seen]
     return Decoded(_keyed(connections.view(CONNECTION)), malformed + int((~seen).sum()), problem)
 
@@ -139,11 +139,11 @@ def _incomplete(messages: layouts.Messages) -> str:
     """What an entry cannot be without, and these are; empty if nothing."""
     for tuple_, kernel in (("original", "CTA_TUPLE_ORIG"), ("reply", "CTA_TUPLE_REPLY")):
         if f"{tuple_}_protocol" not in messages:
-            return f"{kernel}/CTA_TUPLE_PROTO/CTA_PROTO_NUM: missing"
+            return layouts.missing(f"{kernel}/CTA_TUPLE_PROTO/CTA_PROTO_NUM")
         if not all(
             f"{tuple_}_src{v}" in messages and f"{tuple_}_dst{v}" in messages for v in "4"
         ) and not all(f"{tuple_}_{side}6" in messages for side in ("src", "dst")):
-            return f"{kernel}/CTA_TUPLE_IP: missing"
+            return layouts.missing(f"{kernel}/CTA_TUPLE_IP")
     return ""
 
 

@@ -33,7 +33,7 @@ class Scope:
         """The dump request, for both address families; kernels that know a filter spare us the rest."""
         attributes = b""
         if self.mark is not None:
-            attributes += sockets.attribute(_MARK, struct.pack(">I", self.mark))
+            attributes += sockets.attribute(_MARK, struct.pack(">I", self.mark & self.mask))
             attributes += sockets.attribute(_MARK_MASK, struct.pack(">I", self.mask))
         if self.zone is not None:
             attributes += sockets.attribute(_ZONE, struct.pack(">H", self.zone))

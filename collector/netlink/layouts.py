@@ -22,6 +22,7 @@ _Number = TypeVar("_Number", np.uint16, np.uint32)
 NETLINK_HEADER = 16
 NETFILTER_HEADER = 20
 """``struct nlmsghdr``, and with ``struct nfgenmsg`` behind it; attributes begin after both."""
+ATTRIBUTE_HEADER = 4
 LONGEST = 1 << 16
 """No netfilter message is longer, in bytes: attribute lengths have 16 bits."""
 _TYPE_MASK = 0x3FFF  # the upper two bits are NLA_F_NESTED and NLA_F_NET_BYTEORDER
@@ -162,6 +163,15 @@ class Messages:
     def rest(self, field: str) -> Bytes:
         """The bytes from a field's start on, shape (n, …); those beyond a message's end are not its own."""
         return self._bytes[:, self.position(field) :]
+
+
+TORN = "nlmsghdr at byte 0: a length that cannot be"
+"""What is wrong with a message that does not fit into its datagram."""
+
+
+def missing(attribute: str) -> str:
+    """What is wrong with a message that lacks an attribute: it is not where attributes are."""
+    return f"{attribute} at byte {NETFILTER_HEADER}: missing"
 
 
 def _swapped(numbers: npt.NDArray[_Number]) -> npt.NDArray[_Number]:

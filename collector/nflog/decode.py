@@ -67,7 +67,7 @@ class Decoded:
 def decode(datagrams: layouts.Datagrams) -> Decoded:
     """The packets of some datagrams; messages that are about no packet are passed over."""
     starts, lengths, malformed = layouts.split(datagrams)
-    problem = "nlmsghdr: a length that cannot be" if malformed else ""
+    problem = layouts.TORN if malformed else ""
     logged = datagrams.buffer.view(np.uint16)[(starts + 4) >> 1] == _PACKET
     starts, lengths = starts[logged], lengths[logged]
     out = np.zeros(len(starts), _RAW)
@@ -79,7 +79,7 @@ def decode(datagrams: layouts.Datagrams) -> Decoded:
         else:
             packets, readable = _read(messages, prefixes)
             out[messages.rows], good[messages.rows] = packets.view(_RAW), readable
-    problem = problem or ("" if good.all() else "NFULA_PAYLOAD: neither an IPv4 nor an IPv6 header")
+            problem = problem or ("" if readable.all() else _no_header(messages))
     packets = (out if good.all() else out[good]).view(PACKET)
     packets["tuple"] = conntrack.five_tuple(
         packets["src"], packets["dst"], packets["src_port"], packets["dst_port"], packets["protocol"],
@@ -103,6 +103,13 @@ def _read(messages: layouts.Messages, prefixes: dict[bytes, int]) -> tuple[Packe
         out["time"] = (seconds * np.uint64(1_000_000_000) + micros * np.uint64(1000)).view(np.int64)
     out["prefix"] = _prefix_codes(messages, prefixes)
     return out, _read_packet(messages, out)
+
+
+def _no_header(messages: layouts.Messages) -> str:
+    if "payload" not in messages:
+        return layouts.missing("NFULA_PAYLOAD")
+    at = messages.position("payload") - layouts.ATTRIBUTE_HEADER
+    return f"NFULA_PAYLOAD at byte {at}: neither an IPv4 nor an IPv6 header"
 
 
 def _prefix_codes(messages: layouts.Messages, prefixes: dict[bytes, int]) -> npt.NDArray[np.int32]:

@@ -73,6 +73,7 @@ class Source:
         self._prefixes: dict[str, int] = {}
         self._held = 0
         self._expected = dict.fromkeys(groups, 0)  # the kernel numbers messages from the moment of binding
+        self._gaps = 0
         self.lost = 0
         self.discarded = 0
         self.malformed = 0
@@ -106,7 +107,8 @@ class Source:
         with self._lock:
             self.malformed += decoded.malformed
             self.error = decoded.error or self.error
-            self.lost += max(self._gaps(packets) - decoded.malformed, 0)
+            self._gaps += self._missing(packets)
+            self.lost = max(self.lost, self._gaps - self.malformed)  # what cannot be read leaves a gap too
             known = self._prefixes
             codes = [known.setdefault(prefix, len(known)) for prefix in decoded.prefixes]
             packets["prefix"] = np.array([*codes, 0], np.int32)[packets["prefix"]]
@@ -117,7 +119,7 @@ class Source:
         if self._held > self._capacity // 2:
             self._hurry()
 
-    def _gaps(self, packets: decode.Packets) -> int:
+    def _missing(self, packets: decode.Packets) -> int:
         """How many messages are missing, by the numbers that the kernel gives them in each group."""
         missing = 0
         for group in np.unique(packets["group"]).tolist():

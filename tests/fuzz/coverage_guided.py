@@ -15,6 +15,7 @@ import argparse
 import pathlib
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -32,6 +33,8 @@ import reference
 _NAMES = sorted(mutate.DECODERS)
 _SLOT_SIZES = (0, 1 << 9, 1 << 12, 1 << 16)
 _LENGTH = struct.Struct(">H")
+_SEGMENT_SECONDS = 150
+"""atheris keeps some memory of each input; a process of its own for so long stays below its own limit."""
 
 
 def main() -> None:
@@ -50,6 +53,8 @@ def main() -> None:
         return
     corpus = asked.corpus or pathlib.Path(tempfile.mkdtemp(prefix="corpus-"))
     corpus.mkdir(parents=True, exist_ok=True)
+    if asked.seconds > _SEGMENT_SECONDS:
+        sys.exit(_segments(asked.seconds, asked.seed, corpus))
     for number, seed in enumerate(_seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
     atheris.Setup(
@@ -59,6 +64,17 @@ def main() -> None:
         custom_mutator=_mutated,
     )  # fmt: skip
     atheris.Fuzz()
+
+
+def _segments(seconds: int, seed: int, corpus: pathlib.Path) -> int:
+    """Run in processes one after the other, which share a corpus; the first code that is not zero."""
+    for number, begun in enumerate(range(0, seconds, _SEGMENT_SECONDS)):
+        left = min(_SEGMENT_SECONDS, seconds - begun)
+        command = [sys.executable, __file__, "--seconds", str(left), "--seed", str(seed + number),
+                   "--corpus", str(corpus)]  # fmt: skip
+        if code := subprocess.run(command, check=False).returncode:
+            return code
+    return 0
 
 
 def run(packed: bytes) -> None:

@@ -317,7 +317,7 @@ def test_tuple_is_that_of_policies() -> None:
 
 
 V4_ENDS = sockets.attribute(1, bytes(4)) + sockets.attribute(2, bytes(4))
-MISSING = "CTA_TUPLE_{}: missing"
+MISSING = "CTA_TUPLE_{} at byte 20: missing"
 
 
 @pytest.mark.parametrize(
@@ -373,11 +373,12 @@ MISSING = "CTA_TUPLE_{}: missing"
             id="length shorter than a header",
         ),
         pytest.param(
-            _message(ORIGINAL, REPLY, kind=NEW + 1), "nlmsghdr: not a message about a connection",
+            _message(ORIGINAL, REPLY, kind=NEW + 1), "nlmsghdr at byte 0: not a message about a connection",
             id="another kind of message",
         ),
         pytest.param(
-            struct.pack("=IHHII", 400, NEW, 0, 0, 0) + bytes(100), "nlmsghdr: a length that cannot be",
+            struct.pack("=IHHII", 400, NEW, 0, 0, 0) + bytes(100),
+            "nlmsghdr at byte 0: a length that cannot be",
             id="torn",
         ),
     ],

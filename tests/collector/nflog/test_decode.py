@@ -200,13 +200,13 @@ def test_key_is_that_of_the_connection() -> None:
     assert packets["tuple"] == conntrack.five_tuple(*ends, *numbers)
 
 
-NO_HEADER = "NFULA_PAYLOAD: neither an IPv4 nor an IPv6 header"
+NO_HEADER = "NFULA_PAYLOAD at byte 20: neither an IPv4 nor an IPv6 header"
 
 
 @pytest.mark.parametrize(
     ("message", "error"),
     [
-        pytest.param(_message(None), NO_HEADER, id="no payload"),
+        pytest.param(_message(None), "NFULA_PAYLOAD at byte 20: missing", id="no payload"),
         pytest.param(_message(b""), NO_HEADER, id="empty payload"),
         pytest.param(_message(_v4(17, UDP)[:19]), NO_HEADER, id="less than an IPv4 header"),
         pytest.param(_message(_v6(17, UDP)[:39]), NO_HEADER, id="less than an IPv6 header"),
@@ -244,7 +244,7 @@ def test_torn_datagram_is_counted() -> None:
     sound = _message(_v4(17, UDP))
     decoded = _read(sound + sound[:30])
     assert (len(decoded.packets), decoded.malformed) == (1, 1)
-    assert decoded.error == "nlmsghdr: a length that cannot be"
+    assert decoded.error == "nlmsghdr at byte 0: a length that cannot be"
 
 
 def test_other_kinds_of_messages_are_passed_over() -> None:
