@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from collector import completeness, join, matrix, reconcile, sysctls, traces
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 _limited = logs.Limited(__name__)
 
 SOURCES = ("conntrack", "nflog", "counters", "probe")
+_LAST_GROUP = 65535
 _SETTLE_SECONDS = nflog.FLUSH_SECONDS + 0.1
 """After this, whatever was logged before the end of an interval has reached us."""
 _NEARLY_FULL = 0.9
@@ -118,6 +120,9 @@ class Collector:
         for name in configured.sources:
             if name not in SOURCES:
                 raise errors.SetupError(f"there is no source {name!r}: there are {', '.join(SOURCES)}")
+        for group in configured.nflog_groups:
+            if not 0 <= group <= _LAST_GROUP:
+                raise errors.SetupError(f"there is no NFLOG group {group}: there are 0 to {_LAST_GROUP}")
         hurry, room = self._early.set, configured.receive_buffer_bytes
         self._conntrack = conntrack.Source(
             namespace, receive_buffer=room, capacity=configured.hold, hurry=hurry,
@@ -172,7 +177,7 @@ class Collector:
         self._stopping.set()
         self._early.set()
         self._thread.join()
-        self._interval()
+        self._interval(last=True)
         self._nflog.stop()
         self._conntrack.stop()
         self.close()
@@ -192,10 +197,10 @@ class Collector:
             self._interval()
             self._stopping.wait(max(_SHORTEST_SECONDS - (time.monotonic() - began), 0))
 
-    def _interval(self) -> None:
+    def _interval(self, *, last: bool = False) -> None:
         started = time.perf_counter()
         try:
-            self._deliver(self._read())
+            self._deliver(self._read(last))
             self._failed = ""
         except Exception as error:  # the edge of the loop: the next interval may well succeed
             self._failed = f"{type(error).__name__}: {error}"
@@ -205,7 +210,7 @@ class Collector:
         memory.trim()
         self._metrics.interval_seconds.labels(self._settings.node).observe(time.perf_counter() - started)
 
-    def _read(self) -> Report:
+    def _read(self, last: bool) -> Report:
         counted = self._counters.read() if self._counters else None  # before the packets that it counts
         connections = self._conntrack.read()
         until = time.time_ns()
@@ -223,7 +228,8 @@ class Collector:
         if self._probe:
             rows.append(self._drops_seen(until, self._probe, int(dropped["packets"].sum())))
         if counted:
-            rows.append(self._rules_seen(until, counted, packets, prefixes))
+            self._compare(counted, packets, prefixes, last)
+            rows.append(self._rules_seen(until, counted))
         return Report(
             node=self._settings.node, time=until, flows=flows, policy_hits=counted, completeness=tuple(rows)
         )
@@ -270,23 +276,31 @@ class Collector:
         totals = completeness.Totals(discarded=source.overflowed, malformed=source.unreadable)
         return self._settle("probe", until, observed, totals)
 
-    def _rules_seen(
-        self, until: int, counted: counters.Counted, packets: packets_of.Packets, prefixes: list[str]
-    ) -> completeness.Completeness:
-        """The rules' own counts against what they have logged."""
-        logs = np.isin(counted.nflog_group, self._nflog.groups).tolist()
-        numbers = zip(counted.hits, counted.packets.tolist(), logs, strict=True)
-        by_rule = {hit: packets for hit, packets, logged in numbers if logged}
-        source = self._nflog
-        known = source.lost + source.discarded + source.malformed
-        # A sample proves no loss; and a rule of somebody's own has another name here than in what it logs.
-        comparable = {} if self._sampled else {
-            hit: packets for hit, packets in by_rule.items() if hit.kind != policyhit.CUSTOM
-        }  # fmt: skip
-        self._reconciliation.settle(comparable, self._seen(packets, prefixes), known)
+    def _rules_seen(self, until: int, counted: counters.Counted) -> completeness.Completeness:
+        """The rules' own counts, of those that log to us, and what of them nobody has told us of."""
+        observed = int(counted.packets[self._logging(counted)].sum())
         totals = completeness.Totals(lost=self._reconciliation.unexplained)
         note = f"{counted.resets} rule counters began anew" if counted.resets else ""
-        return self._settle("counters", until, sum(by_rule.values()), totals, note=note)
+        return self._settle("counters", until, observed, totals, note=note)
+
+    def _logging(self, counted: counters.Counted) -> npt.NDArray[np.bool_]:
+        """Which rules log to a group that we read."""
+        return np.isin(counted.nflog_group, self._nflog.groups)
+
+    def _compare(
+        self, counted: counters.Counted, packets: packets_of.Packets, prefixes: list[str], last: bool
+    ) -> None:
+        """Hold the rules' own counts against what they have logged."""
+        numbers = zip(counted.hits, counted.packets.tolist(), self._logging(counted).tolist(), strict=True)
+        # A sample proves no loss; and a rule of somebody's own has another name here than in what it logs.
+        comparable = {
+            hit: packets
+            for hit, packets, logs in numbers
+            if logs and hit.kind != policyhit.CUSTOM and not self._sampled
+        }
+        source = self._nflog
+        known = source.lost + source.discarded + source.malformed
+        self._reconciliation.settle(comparable, self._seen(packets, prefixes), known, last=last)
 
     def _settle(
         self,

@@ -13,7 +13,9 @@ class Reconciliation:
     """What rules have counted and nobody has told us of.
 
     Counters are read before the packets of the same interval, so that what was counted has been seen, unless
-    it is lost. What is seen beyond that is counted the next time; it may cover up a loss for so long.
+    it is lost. What is seen beyond that is counted the next time; it may cover up a loss for so long. And
+    packets that are lost are known to be so by the next one that comes, so that what is missing waits for an
+    interval until it counts as unexplained.
     """
 
     def __init__(self) -> None:
@@ -25,17 +27,21 @@ class Reconciliation:
         self.unexplained = 0
         """Packets since the start that are missing beyond the losses that are known otherwise."""
 
-    def settle(self, counted: Packets, seen: Packets, known_losses: int) -> None:
+    def settle(self, counted: Packets, seen: Packets, known_losses: int, *, last: bool = False) -> None:
         """Compare one interval.
 
         Args:
             counted: What each rule has counted, of those rules that log.
             seen: What each rule has logged and we have read.
             known_losses: Logged packets since the start that are known to be lost, of whatever rule.
+            last: Whether nothing comes after it that could explain anything.
         """
+        due = sum(self._missing.values())
         for hit, packets in counted.items():
             before = self._ahead.get(hit, -self._seen.get(hit, 0))
             self._ahead[hit] = before + packets - seen.get(hit, 0)
             self._missing[hit] = max(self._missing.get(hit, 0), self._ahead[hit])
         self._seen = seen
-        self.unexplained = max(self.unexplained, sum(self._missing.values()) - known_losses)
+        if last:
+            due = sum(self._missing.values())
+        self.unexplained = max(self.unexplained, due - known_losses)

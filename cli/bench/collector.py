@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import subprocess
@@ -37,8 +38,7 @@ def watch(living: int, rate: float, seconds: int) -> Iterator[measure.Measure]:
     """
     with measure.namespace() as path, measure.room_for(20 * living), contextlib.ExitStack() as undo:
         nflog.prepare(path)
-        process = _collector(path)
-        undo.callback(process.kill)
+        process = undo.enter_context(_collector(path))
         yield from _at_rest(process.pid, min(seconds, _REST_SECONDS))
         ports = -(-living // _SOURCE_PORTS)
         total = int(rate * seconds * 1.2)
@@ -53,17 +53,24 @@ def watch(living: int, rate: float, seconds: int) -> Iterator[measure.Measure]:
         yield from _under_load(process.pid, seconds)
 
 
-def _collector(path: pathlib.Path) -> subprocess.Popen[str]:
-    """A collector that prints its flows to nobody, once it runs."""
+@contextlib.contextmanager
+def _collector(path: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+    """A collector that prints its flows to nobody, once it runs.
+
+    Raises:
+        SetupError: If it does not come up.
+    """
     chosen = [word for source in _SOURCES for word in ("--source", source)]
     command = [sys.executable, "-m", "cli.main", "collect", "--netns", str(path), "-o", "arrow",
                "--metrics-port", "0", "--nflog-groups", str(nflog.GROUP), *chosen]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr or ():
-        if "Ctrl-C" in line:
-            return process
-        sys.stderr.write(line)
-    raise errors.SetupError("the collector has ended; its words are above")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stderr or ()))
+            if process.poll() is not None:
+                raise errors.SetupError(f"the collector has ended: {''.join(said).strip()}")
+            yield process
+        finally:
+            process.kill()
 
 
 def _at_rest(pid: int, seconds: float) -> Iterator[measure.Measure]:

@@ -137,6 +137,7 @@ class Load:
     def _hear(self, wanted: str = "") -> str:
         heard = self._process.stdout.readline().strip() if self._process.stdout else ""
         if not heard or (wanted and heard != wanted):
+            self.stop()
             raise errors.SetupError("the load generator has failed; its words are above")
         return heard
 

@@ -1,4 +1,4 @@
-"""From what sources have counted since their start to what one interval adds, in the ledger and in metrics."""
+"""From what sources have counted so far to what one interval adds, in the ledger and in metrics."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_felix_of_another_namespace_is_not_here(felix: int) -> None:
 
 def _interface(name: str) -> None:
     with pyroute2.IPRoute() as links:
-        links.link("add", ifname=name, kind="dummy")
+        links.link("add", ifname=name, kind="veth", peer="peer")
 
 
 @pytest.mark.parametrize(
