@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import sys
 import threading
 from typing import IO
@@ -10,9 +11,10 @@ from typing import IO
 import pyarrow as pa
 
 from cli import output
-from collector import matrix, snapshot
+from collector import collector, matrix, snapshot
 from collector.conntrack import scope
 from collector.counters import source as counters
+from collector.netlink import sockets
 from model import errors
 from runtime import settings
 from store import parameters
@@ -22,10 +24,17 @@ STREAMS = (*output.STREAMED, "arrow")
 _MATRIX = pa.schema([(name, pa.string()) for name in ("source", "fact", "known", "because", "improve")])
 _SHOWN = ("protocol", "src_address", "src_port", "dst_address", "dst_port", "service_address", "service_port",
           "forward_bytes", "reverse_bytes", "tcp_state")  # fmt: skip
+_FLOWS_SHOWN = ("time", "src_address", "src_port", "dst_address", "dst_port", "protocol", "verdict",
+                "forward_bytes", "reverse_bytes", "deciding_rule")  # fmt: skip
 
 
 def check(configured: settings.Collector, form: str) -> None:
-    """Print what each source can give here."""
+    """Print what each source can give here.
+
+    Raises:
+        SetupError: If a source is asked for that there is not.
+    """
+    collector.check_sources(configured)
     rows = [
         {name: str(getattr(offer, name)) for name in _MATRIX.names} for offer in matrix.offers(configured)
     ]
@@ -42,6 +51,8 @@ def once(configured: settings.Collector, form: str) -> None:
         _connections(configured, form)
     elif configured.sources == ("counters",):
         found = counters.Source(_namespace(configured), {}, {}, whole=True).read()
+        if not found.hits and not sockets.is_capable():
+            raise errors.SetupError("reading rules needs CAP_NET_ADMIN: run as root, or grant it with setcap")
         output.write(pa.table(found.columns()), form, sys.stdout)
     else:
         raise errors.SetupError(
@@ -94,18 +105,30 @@ class Stream:
         self._arrow: pa.RecordBatchStreamWriter | None = None
         self._header = True
 
-    def insert(self, table: str, batch: pa.RecordBatch | pa.Table) -> None:
+    def insert(
+        self,
+        table: str,
+        batch: pa.RecordBatch | pa.Table,
+        *,
+        token: str = "",  # noqa: ARG002 (part of the form)
+    ) -> None:
         """Print rows of `flows`; others are passed over."""
         if table != "flows":
             return
-        with self._lock:
-            if self._form == "arrow":
-                self._write_arrow(batch)
-            else:
-                rows = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
-                output.write(rows, self._form, self._stream, header=self._header)
-            self._header = False
-            self._stream.flush()
+        try:
+            with self._lock:
+                self._write(batch)
+        except BrokenPipeError:  # whoever reads it has seen enough
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    def _write(self, batch: pa.RecordBatch | pa.Table) -> None:
+        if self._form == "arrow":
+            self._write_arrow(batch)
+        else:
+            rows = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+            output.write(rows, self._form, self._stream, _FLOWS_SHOWN, header=self._header)
+        self._header = False
+        self._stream.flush()
 
     def _write_arrow(self, batch: pa.RecordBatch | pa.Table) -> None:
         if self._arrow is None:

@@ -116,7 +116,7 @@ def _inside(
     configured: settings.Settings, wanted: Wanted, folder: pathlib.Path, manifests: pathlib.Path
 ) -> int:
     """Process 1 of the sandbox: everything runs below it."""
-    ended = up.ending()
+    ended = up.Ending()
     screen = output.console(stderr=True)
     with _lab(folder, manifests) as lab:
         configured = dataclasses.replace(
@@ -179,7 +179,7 @@ def _heard(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip() if process.stdout else ""
 
 
-def _wait(lab: subprocess.Popen[str], ended: threading.Event, seconds: float | None) -> None:
+def _wait(lab: subprocess.Popen[str], ended: up.Ending, seconds: float | None) -> None:
     """Until the time is over, somebody ends it, or the lab dies."""
     step, passed = 0.5, 0.0
     while not ended.wait(step) and (seconds is None or passed + step < seconds):

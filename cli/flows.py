@@ -11,7 +11,7 @@ from cli import moments, output
 from model import errors
 from store import filters, queries, transport
 
-_SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
+SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
           "deciding_rule")  # fmt: skip
 _POLL_SECONDS = 1.0
 
@@ -29,7 +29,7 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     found = queries.flows(ledger, moments.since(since), condition, limit)
     found = found.take(pa.array(range(len(found) - 1, -1, -1), pa.int64()))
     if len(found) or follow or form != "table":
-        output.write(found, form, sys.stdout, _SHOWN)
+        output.write(found, form, sys.stdout, SHOWN)
     else:
         output.console(stderr=True).print(f"no such flow in the last {since}; --since goes further back")
     if len(found) == limit and not follow:
@@ -48,7 +48,7 @@ def _follow(
         time.sleep(_POLL_SECONDS)
         fresh = queries.since(ledger, last, condition, limit)
         if len(fresh):
-            output.write(fresh, form, sys.stdout, _SHOWN, header=False)
+            output.write(fresh, form, sys.stdout, SHOWN, header=False)
             last = _last(fresh, last)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -189,6 +190,7 @@ def bench(name: str, as_json: bool, count: int | None, rate: float | None, secon
     """Measure how fast a part is on this machine, in network namespaces of its own; needs root."""
     from cli.bench import benches, measure
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was made is removed
     measure.say(benches.run(name, count, rate, seconds), as_json=as_json)
 
 

@@ -25,6 +25,8 @@ STREAMED = ("table", "jsonl", "csv")
 _WIDE = 160
 _SHORT = {"dst_port": "port", "protocol": "proto", "forward_bytes": "sent", "reverse_bytes": "received",
           "deciding_rule": "decided by"}  # fmt: skip
+_SENTENCES = ("deciding_rule", "because", "improve", "note")
+"""Columns that may take several lines, so that the others need not."""
 _COLOURS = {"allowed": "green", "denied": "bold red", "unknown": "yellow"}
 
 
@@ -110,7 +112,7 @@ def _rich(rows: list[dict[str, Any]], shown: Sequence[str], *, header: bool) -> 
         number = bool(rows) and isinstance(rows[0].get(name), int) and name != "protocol"
         table.add_column(
             _SHORT.get(name, name.replace("_", " ")), justify="right" if number else "left", overflow="fold",
-            no_wrap=name != "deciding_rule", min_width=16 if name == "deciding_rule" else None,
+            no_wrap=name not in _SENTENCES, min_width=16 if name in _SENTENCES else None,
         )  # fmt: skip
     for row in rows:
         table.add_row(*(_cell(name, row.get(name)) for name in shown))

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import signal
-import threading
 
 from cli import assembly, output
 from runtime import settings
 from store import transport
 
 
-def ending() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    event = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: event.set())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})  # a sandbox blocks them
-    return event
+class Ending:
+    """Whether we are to end; SIGTERM and SIGINT say so.
+
+    A handler runs in the middle of anything, in the middle of itself too. An event has a lock that it could
+    then wait for for ever; this kind of queue is made for it.
+    """
+
+    def __init__(self) -> None:
+        self._said: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._set = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.set())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})  # a sandbox blocks them
+
+    def set(self) -> None:
+        """Say so."""
+        self._said.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it was said."""
+        return self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is said, or for some seconds; whether it was."""
+        with contextlib.suppress(queue.Empty):
+            self._set = self._set or self._said.get(timeout=seconds) is None
+        return self._set
 
 
 def run(
@@ -33,7 +54,7 @@ def run(
     """
     if with_gateway:
         assembly.require_ports(configured, with_app=with_app)
-    ended = ending()
+    ended = Ending()
     with assembly.running(
         configured, [configured.collector], with_gateway=with_gateway, with_app=with_app, into=into
     ):

@@ -32,6 +32,8 @@ class Log:
 
     def __init__(self, known: traces.Traces) -> None:
         self._traces = known
+        self.unread = 0
+        """Packets since the start whose prefix no grammar reads."""
         self._waiting = np.zeros(0, decode.PACKET)
         """Packets whose attempt is not settled; their ``prefix`` is a hit code."""
         self._reported = np.zeros(0, np.dtype([("key", "u8"), ("first", "i8"), ("last", "i8")]))
@@ -42,17 +44,15 @@ class Log:
         codes = self._traces.hit_codes(prefixes)
         packets = packets.copy()
         packets["prefix"] = codes[packets["prefix"]] if len(codes) else packets["prefix"]
-        self._waiting = np.concatenate([self._waiting, packets[packets["prefix"] != traces.NO_HIT]])
+        read = packets["prefix"] != traces.NO_HIT
+        self.unread += int((~read).sum())
+        self._waiting = np.concatenate([self._waiting, packets[read]])
 
     def take(self, until: int) -> Attempts:
         """The attempts of all packets up to a moment, which are given out once."""
         due = self._waiting["time"] <= until
         packets, self._waiting = self._waiting[due], self._waiting[~due]
         return self._group(packets)
-
-    def put_back(self, packets: decode.Packets) -> None:
-        """Keep packets for the next call of ``take``."""
-        self._waiting = np.concatenate([self._waiting, packets])
 
     def _group(self, packets: decode.Packets) -> Attempts:
         keys = asof.mix(packets["tuple"], packets["tcp_sequence"])

@@ -9,6 +9,7 @@ import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ from collector.probe import edges
 from collector.probe import source as probe
 from model import chainnames, errors, policyhit, prefixgrammar
 from runtime import logs, memory, metrics, settings
+
+_Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
 _limited = logs.Limited(__name__)
@@ -69,6 +72,20 @@ class Report:
     completeness: tuple[completeness.Completeness, ...]
 
 
+def check_sources(configured: settings.Collector) -> None:
+    """Make sure that all sources and groups exist that are asked for.
+
+    Raises:
+        SetupError: If one does not.
+    """
+    for name in configured.sources:
+        if name not in SOURCES:
+            raise errors.SetupError(f"there is no source {name!r}: there are {', '.join(SOURCES)}")
+    for group in configured.nflog_groups:
+        if not 0 <= group <= _LAST_GROUP:
+            raise errors.SetupError(f"there is no NFLOG group {group}: there are 0 to {_LAST_GROUP}")
+
+
 class Collector:
     """A component; see ``runtime.component``.
 
@@ -101,28 +118,23 @@ class Collector:
         spoken = grammars.chosen(configured.nflog_grammars, configured.nflog_pattern)
         self._traces = traces.Traces(known().prefixes, spoken)
         self._sampled = any(one.sampled for one in spoken)
-        off = sysctls.missing(namespace, set_them=configured.set_sysctls)
-        self._notes = {
-            "conntrack": "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off),
-            "nflog": "; ".join(_reservations(spoken)),
-        }
         self._offers = matrix.offers(configured)  # before our own sockets are among what is there
         self._reconciliation = reconcile.Reconciliation()
         self._given_up = 0
         with contextlib.ExitStack() as undo:
             self._open(namespace, undo)
+            off = sysctls.missing(namespace, set_them=configured.set_sysctls)  # once nothing else can fail
             self._opened = undo.pop_all()
+        self._notes = {
+            "conntrack": "; ".join(f"{name} is off: {sysctls.MEANING[name]} unknown" for name in off),
+            "nflog": "; ".join(_reservations(spoken)),
+        }
         self._thread = threading.Thread(target=self._run, name=f"collector {configured.node}", daemon=True)
 
     def _open(self, namespace: pathlib.Path | None, undo: contextlib.ExitStack) -> None:
         """Open the sources that are asked for."""
         configured = self._settings
-        for name in configured.sources:
-            if name not in SOURCES:
-                raise errors.SetupError(f"there is no source {name!r}: there are {', '.join(SOURCES)}")
-        for group in configured.nflog_groups:
-            if not 0 <= group <= _LAST_GROUP:
-                raise errors.SetupError(f"there is no NFLOG group {group}: there are 0 to {_LAST_GROUP}")
+        check_sources(configured)
         hurry, room = self._early.set, configured.receive_buffer_bytes
         self._conntrack = conntrack.Source(
             namespace, receive_buffer=room, capacity=configured.hold, hurry=hurry,
@@ -190,9 +202,9 @@ class Collector:
         interval = self._settings.interval_seconds
         while True:
             self._early.wait(interval - time.time() % interval)
+            self._early.clear()
             if self._stopping.is_set():
                 return
-            self._early.clear()
             began = time.monotonic()
             self._interval()
             self._stopping.wait(max(_SHORTEST_SECONDS - (time.monotonic() - began), 0))
@@ -211,13 +223,15 @@ class Collector:
         self._metrics.interval_seconds.labels(self._settings.node).observe(time.perf_counter() - started)
 
     def _read(self, last: bool) -> Report:
-        counted = self._counters.read() if self._counters else None  # before the packets that it counts
+        # rules' counters before the packets that they count
+        counted = self._attempt("counters", self._counters.read) if self._counters else None
         connections = self._conntrack.read()
         until = time.time_ns()
         packets, prefixes = self._read_packets()
         self._learn()
         self._join.log.add(packets, prefixes)
-        dropped = self._probe.read() if self._probe else edges.NOTHING
+        found = self._attempt("probe", self._probe.read) if self._probe else None
+        dropped = edges.NOTHING if found is None else found
         flows = self._join.flows(connections, until, dropped)
         self._metrics.living.labels(self._settings.node).set(self._join.living)
         self._metrics.unmatched.labels(self._settings.node).inc(self._join.given_up - self._given_up)
@@ -233,6 +247,15 @@ class Collector:
         return Report(
             node=self._settings.node, time=until, flows=flows, policy_hits=counted, completeness=tuple(rows)
         )
+
+    def _attempt(self, source: str, read: Callable[[], _Result]) -> _Result | None:
+        """Read a source without which the others still have something to say; None if it cannot be read."""
+        try:
+            return read()
+        except (OSError, errors.FlowledgerError) as error:
+            self._metrics.interval_errors.labels(self._settings.node).inc()
+            _limited.warning("source not read", node=self._settings.node, source=source, error=repr(error))
+            return None
 
     def _learn(self) -> None:
         known = self._known()
@@ -269,12 +292,17 @@ class Collector:
 
     def _packets_seen(self, until: int, observed: int) -> completeness.Completeness:
         source = self._nflog
-        totals = completeness.Totals(lost=source.lost, discarded=source.discarded, malformed=source.malformed)
-        return self._settle("nflog", until, observed, totals, error=source.error)
+        unread = self._join.log.unread
+        totals = completeness.Totals(
+            lost=source.lost, discarded=source.discarded + unread, malformed=source.malformed
+        )
+        note = f"{unread} packets since the start have a prefix that no grammar reads" if unread else ""
+        return self._settle("nflog", until, observed, totals, note=note, error=source.error)
 
     def _drops_seen(self, until: int, source: probe.Source, observed: int) -> completeness.Completeness:
         totals = completeness.Totals(discarded=source.overflowed, malformed=source.unreadable)
-        return self._settle("probe", until, observed, totals)
+        note = f"{source.late} times since the start it was read too late to tell" if source.late else ""
+        return self._settle("probe", until, observed, totals, note=note)
 
     def _rules_seen(self, until: int, counted: counters.Counted) -> completeness.Completeness:
         """The rules' own counts, of those that log to us, and what of them nobody has told us of."""

@@ -84,7 +84,7 @@ class Join:
             until: The interval's end in ns since 1970: packets logged later stay for the next one.
             dropped: What the probe has found.
         """
-        changes = self._table.update(connections)
+        changes = self._table.update(connections, until)
         self.vanished += changes.vanished
         self.begun = int(changes.started.sum())
         self.offloaded = bool((connections["status"] & decode.OFFLOADED).any())

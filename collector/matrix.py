@@ -99,6 +99,11 @@ def _living(state: statistics.Statistics, events: str) -> Offer:
             because="the kernel announces no end of a connection: short ones are missed",
             improve="sysctl -w net.netfilter.nf_conntrack_events=1",
         )  # fmt: skip
+    if not state.entries:
+        return Offer(
+            source="conntrack", fact="connections", known=Known.EXACT,
+            because="the kernel's table, which is empty: it tracks only where a rule asks for it",
+        )  # fmt: skip
     return Offer(
         source="conntrack", fact="connections", known=Known.EXACT,
         because=f"the kernel's table ({state.entries} of {state.limit}) and an event for each end"

@@ -56,10 +56,11 @@ class Traces:
         self._known = known
         self._grammars = grammars
         self._hits: list[policyhit.PolicyHit] = []
+        self._places: dict[policyhit.PolicyHit, int] = {}
+        """Where a hit is in the list: the same one, read from another table, has the same code."""
         self._hit_codes: dict[str, int] = {}
         self._traces: list[Trace] = [Trace()]
         self._trace_codes: dict[tuple[int, ...], int] = {(): 0}
-        self.unrecognised = 0
 
     def learn(self, known: Mapping[str, policyhit.PolicyHit]) -> None:
         """Use another table of known prefixes for what comes from now on."""
@@ -80,12 +81,16 @@ class Traces:
         if prefix not in self._hit_codes:
             hit = self._known.get(prefix) or prefixgrammar.parse_prefix(prefix, self._grammars)
             if hit is None:
-                self.unrecognised += 1
                 self._hit_codes[prefix] = NO_HIT
             else:
-                self._hit_codes[prefix] = len(self._hits)
-                self._hits.append(hit)
+                self._hit_codes[prefix] = self._place(hit)
         return self._hit_codes[prefix]
+
+    def _place(self, hit: policyhit.PolicyHit) -> int:
+        if hit not in self._places:
+            self._places[hit] = len(self._hits)
+            self._hits.append(hit)
+        return self._places[hit]
 
     def is_deny(self) -> npt.NDArray[np.bool_]:
         """Which hit codes deny, shape (number of hits,)."""

@@ -31,6 +31,8 @@ def set_up(level: str = "INFO") -> None:
 class Limited:
     """A logger that says the same phrase at most once in a while; the metrics have the exact count.
 
+    The same of another node or source is not the same.
+
     Args:
         name: Name of the logger.
         seconds: How long a phrase is not repeated.
@@ -39,11 +41,11 @@ class Limited:
     def __init__(self, name: str, seconds: float = 60) -> None:
         self._logger = logging.getLogger(name)
         self._seconds = seconds
-        self._last: dict[str, float] = {}
+        self._last: dict[tuple[object, ...], float] = {}
 
     def warning(self, phrase: str, **fields: object) -> None:
         """Say it, unless it was said a moment ago."""
-        now = time.monotonic()
-        if now - self._last.get(phrase, -self._seconds) >= self._seconds:
-            self._last[phrase] = now
+        now, key = time.monotonic(), (phrase, fields.get("node"), fields.get("source"))
+        if now - self._last.get(key, -self._seconds) >= self._seconds:
+            self._last[key] = now
             self._logger.warning(phrase, extra={"fields": fields})

@@ -135,7 +135,11 @@ class Load:
         self._hear("ready")
 
     def _hear(self, wanted: str = "") -> str:
-        heard = self._process.stdout.readline().strip() if self._process.stdout else ""
+        try:
+            heard = self._process.stdout.readline().strip() if self._process.stdout else ""
+        except BaseException:  # we are to end: it ends with us
+            self.stop()
+            raise
         if not heard or (wanted and heard != wanted):
             self.stop()
             raise errors.SetupError("the load generator has failed; its words are above")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pyroute2
 from cli.bench import measure
 from collector.nflog import source
 from lab import namespaces
+from model import errors
 
 GROUP = 7
 """The NFLOG group that the rules here log to."""
@@ -27,7 +29,13 @@ table inet bench {
 
 
 def prepare(path: pathlib.Path, rules: str = _RULES) -> None:
-    """Two addresses on the loopback, and rules that drop what goes to one of them; these log it first."""
+    """Two addresses on the loopback, and rules that drop what goes to one of them; these log it first.
+
+    Raises:
+        SetupError: If nft is missing.
+    """
+    if not shutil.which("nft"):
+        raise errors.SetupError("nft is missing: install the package nftables")
     namespaces.within(path, _addresses)
     namespaces.within(path, lambda: subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True))
 

@@ -52,6 +52,7 @@ class Table:
 
     def __init__(self, since: int) -> None:
         self._since = since
+        self._until = 0
         self._primed = False
         self._rows = np.zeros(0, _ROW)
         """Sorted by key."""
@@ -59,14 +60,17 @@ class Table:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def tuples(self) -> npt.NDArray[np.uint64]:
-        """The five-tuple keys of all living connections."""
-        tuples: npt.NDArray[np.uint64] = self._rows["tuple"]
-        return tuples
+    def update(self, seen: decode.Connections, until: int | None = None) -> Changes:
+        """Take in what was read, each entry once, sorted by key; give back what is new in it.
 
-    def update(self, seen: decode.Connections) -> Changes:
-        """Take in what was read, each entry once, sorted by key; give back what is new in it."""
+        Args:
+            seen: What was read.
+            until: When, in ns since 1970.
+        """
+        if until is not None:
+            if until < self._until:  # the clock was set back: who is not known yet is new, whatever it says
+                self._since = 0
+            self._until = until
         found = self._find(seen["key"])
         known = found >= 0
         before = np.zeros(len(seen), _RAW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from collector.netlink import layouts, slots, sockets
@@ -40,6 +41,7 @@ class Receiver:
         self._digest = digest
         self._overrun = overrun
         self._lock = threading.Lock()
+        self._drained_at = self._not_before = time.time_ns()
         self._lost = 0
         self.failures = 0
         self._stopping = threading.Event()
@@ -72,6 +74,11 @@ class Receiver:
             self._lost = sockets.dropped(self._socket)
         return self._lost
 
+    @property
+    def not_before(self) -> int:
+        """What is being digested came after this moment, in ns since 1970."""
+        return self._not_before
+
     def flush(self) -> None:
         """Have everything digested that the kernel has queued until now.
 
@@ -96,6 +103,10 @@ class Receiver:
                 self._overrun()
 
     def _drain(self) -> None:
+        now, earlier = time.time_ns(), self._drained_at
+        self._drained_at = now
+        if not len(self._room):
+            self._not_before = earlier
         while self._room.receive(self._socket):
             if self._room.full:
                 self._empty()

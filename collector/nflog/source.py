@@ -7,7 +7,6 @@ import pathlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -103,7 +102,9 @@ class Source:
     def _hold(self, messages: layouts.Datagrams) -> None:
         decoded = decode.decode(messages)
         packets = decoded.packets
-        packets["time"][packets["time"] == 0] = time.time_ns()
+        # The kernel stamps no packet that begins on this node: it is dated as early as it can be, so that its
+        # connection is not older than it.
+        packets["time"][packets["time"] == 0] = self._receiver.not_before - round(FLUSH_SECONDS * 1e9)
         with self._lock:
             self.malformed += decoded.malformed
             self.error = decoded.error or self.error

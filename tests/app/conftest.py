@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
@@ -191,6 +192,14 @@ def _url(process: subprocess.Popen[str]):
     with process:
         yield process.stdout.readline().strip()
         process.stdin.close()
+
+
+@pytest.fixture(autouse=True)
+def _main_module() -> Iterator[None]:
+    """Streamlit's test runner puts a module of its own there, from which no process could be spawned."""
+    ours = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = ours
 
 
 @pytest.fixture(scope="session")

@@ -93,10 +93,9 @@ def test_later_packets_wait(reader: Reader, packets: Build) -> None:
     assert len(reader.take(packets(), 12 * SECOND)) == 0
 
 
-def test_packets_that_are_put_back_come_again(reader: Reader, packets: Build) -> None:
-    reader.take(packets({"prefix": OUT}))  # so that the code of the hit exists
-    reader.log.put_back(packets({"prefix": 0}))
-    assert reader.text(reader.log.take(LATER)) == [TEXTS[OUT]]
+def test_packets_that_no_grammar_reads_are_counted(reader: Reader, packets: Build) -> None:
+    reader.log.add(packets({}, {}), ["somebody's own: "])
+    assert (reader.log.unread, len(reader.log.take(LATER))) == (2, 0)
 
 
 def test_attempt_starts_once_and_keeps_its_beginning(reader: Reader, packets: Build) -> None:

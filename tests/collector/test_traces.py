@@ -46,11 +46,21 @@ def test_known_prefix_wins_over_its_own_grammar() -> None:
     assert codes.column([code], "deciding_rule").to_pylist() == [known.render()]
 
 
-def test_prefix_that_is_no_policys_is_counted_once() -> None:
+def test_prefix_that_is_no_policys_has_no_hit() -> None:
     codes = traces.Traces({})
     for _ in range(2):
         assert codes.hit_codes(["kernel: ", ALLOW_IN]).tolist() == [traces.NO_HIT, 0]
-    assert codes.unrecognised == 1
+
+
+def test_the_same_hit_keeps_its_code_over_new_tables() -> None:
+    """However often policies change, what is kept grows with the rules alone."""
+    (known,) = _hits("API3|gnp/known")
+    codes = traces.Traces({})
+    found = []
+    for number in range(3):
+        codes.learn({ALLOW_IN: known, f"x{number}": known})
+        found.append(codes.hit_codes([ALLOW_IN, f"x{number}"]).tolist())
+    assert found == [[0, 0]] * 3
 
 
 def test_what_is_learnt_holds_for_what_comes() -> None:

@@ -203,3 +203,10 @@ def test_deltas_add_up_to_the_last_totals(connections: Build, shown: list[list[d
         assert ended <= 1
         if last["protocol"] == 6:
             assert ended == (last["destroyed"] or last["state"] == TIME_WAIT)
+
+
+def test_connection_is_new_after_the_clock_was_set_back(connections: Build) -> None:
+    seen = table.Table(since=100 * SECOND)
+    seen.update(connections(), 100 * SECOND)
+    changes = seen.update(connections({"started": 50 * SECOND}), 60 * SECOND)
+    assert (changes.started.tolist(), changes.entries["forward_packets"].tolist()) == ([True], [3])
