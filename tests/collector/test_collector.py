@@ -38,8 +38,13 @@ table inet firewall {
     udp dport 7004 counter udp sport 1 log prefix "DPI2|np/shop/web" group 1
     udp dport 7004 drop
   }
+  chain untracked {
+    type filter hook prerouting priority raw;
+    udp dport 7999 notrack
+  }
 }
 """
+LAST = 7999
 ALLOWED, DENIED = "ingress||np:shop/web|allow|0", "ingress||np:shop/web|deny|1"
 CONNTRACK, NFLOG, COUNTERS, PROBE = collector.SOURCES
 BY_RULE = (CONNTRACK, NFLOG, COUNTERS)
@@ -98,10 +103,22 @@ class Node:
         return opened
 
     def send(self, port: int, count: int = 1) -> None:
-        """Datagrams from one socket."""
-        with self.socket(socket.SOCK_DGRAM) as sending:
+        """Datagrams from one socket; they have come to the end of their way."""
+        with self.socket(socket.SOCK_DGRAM) as sending, self.namespace.socket(socket.SOCK_DGRAM) as behind:
+            behind.bind((SERVER, LAST))
+            behind.settimeout(5)
             for _ in range(count):
                 sending.sendto(b"four", (SERVER, port))
+            sending.sendto(b"last", (SERVER, LAST))
+            assert behind.recv(10) == b"last"
+
+    def connect(self) -> None:
+        """Wait until the wire carries: until then a datagram may wait for its neighbour for a second."""
+        with self.namespace.socket(socket.SOCK_DGRAM) as answering, self.socket(socket.SOCK_DGRAM) as asking:
+            answering.bind((SERVER, 7000))
+            answering.settimeout(5)
+            asking.sendto(b"hello", (SERVER, 7000))
+            answering.recv(10)
 
     @contextlib.contextmanager
     def connection(self, port: int) -> Iterator[tuple[socket.socket, socket.socket]]:
@@ -124,10 +141,15 @@ def node(namespace, tmp_path: pathlib.Path) -> Iterator[Node]:
     namespace.nft(RULES)
     client = tmp_path / "client"
     namespaces.create(client)
+    quiet = {"net.ipv6.conf.default.disable_ipv6": "1"}  # a new link would announce itself
     try:
+        namespaces.within(client, lambda: namespaces.set_sysctls(quiet))
+        namespace.within(lambda: namespaces.set_sysctls(quiet))
         namespace.within(lambda: _wire(client))
         namespaces.within(client, lambda: _up("eth0", CLIENT))
-        yield Node(namespace, client)
+        made = Node(namespace, client)
+        made.connect()
+        yield made
     finally:
         namespaces.remove(client)
 
