@@ -35,8 +35,13 @@ table inet firewall {
     tcp dport 7001 ct state new counter log prefix "API0|np/shop/web" group 1
     udp dport 7002 counter log prefix "DPI1|np/shop/web" group 1 drop
     udp dport 7003 drop
-    udp dport 7004 counter udp sport 1 log prefix "DPI2|np/shop/web" group 1
+    udp dport 7004 counter meta mark 1 log prefix "DPI2|np/shop/web" group 1
     udp dport 7004 drop
+  }
+  chain output {
+    type filter hook output priority 0;
+    tcp dport 7011 ct state new counter log prefix "APE0|np/shop/out" group 2
+    udp dport 7012 counter log prefix "DPE1|np/shop/out" group 2 drop
   }
   chain untracked {
     type filter hook prerouting priority raw;
@@ -95,10 +100,10 @@ class Node:
         """The value of a metric of this node."""
         return self.registry.get_sample_value(name, {"node": "node-1"} | labels)
 
-    def socket(self, kind: socket.SocketKind) -> socket.socket:
+    def socket(self, kind: socket.SocketKind, port: int = 0) -> socket.socket:
         """A socket of the client's."""
         opened = namespaces.within(self._client, lambda: socket.socket(socket.AF_INET, kind))
-        opened.bind((CLIENT, 0))
+        opened.bind((CLIENT, port))
         opened.settimeout(5)
         return opened
 
@@ -111,14 +116,6 @@ class Node:
                 sending.sendto(b"four", (SERVER, port))
             sending.sendto(b"last", (SERVER, LAST))
             assert behind.recv(10) == b"last"
-
-    def connect(self) -> None:
-        """Wait until the wire carries: until then a datagram may wait for its neighbour for a second."""
-        with self.namespace.socket(socket.SOCK_DGRAM) as answering, self.socket(socket.SOCK_DGRAM) as asking:
-            answering.bind((SERVER, 7000))
-            answering.settimeout(5)
-            asking.sendto(b"hello", (SERVER, 7000))
-            answering.recv(10)
 
     @contextlib.contextmanager
     def connection(self, port: int) -> Iterator[tuple[socket.socket, socket.socket]]:
@@ -147,9 +144,7 @@ def node(namespace, tmp_path: pathlib.Path) -> Iterator[Node]:
         namespace.within(lambda: namespaces.set_sysctls(quiet))
         namespace.within(lambda: _wire(client))
         namespaces.within(client, lambda: _up("eth0", CLIENT))
-        made = Node(namespace, client)
-        made.connect()
-        yield made
+        yield Node(namespace, client)
     finally:
         namespaces.remove(client)
 
@@ -227,6 +222,21 @@ def test_allowed_and_denied_are_told_by_their_rules(node: Node) -> None:
         COUNTERS: (4, 0, 0, ""),
     }  # fmt: skip
     assert node.metric("flowledger_collector_living_connections") == 1
+
+
+def test_what_begins_on_the_node_is_told_by_its_rules_too(node: Node) -> None:
+    """The kernel gives no time to what is logged on its way out."""
+    made = node.build(sources=BY_RULE)
+    made.start()
+    node.reports.get()
+    with node.socket(socket.SOCK_STREAM, 7011) as listening, node.namespace.socket() as calling:
+        listening.listen()
+        calling.connect((CLIENT, 7011))
+        with node.namespace.socket(socket.SOCK_DGRAM) as sending, pytest.raises(PermissionError):
+            sending.sendto(b"four", (CLIENT, 7012))
+        made.stop()
+    told = {row["dst_port"]: (row["verdict"], row["attribution"]) for row in _rows(node.last())}
+    assert told == {7011: ("allowed", "nflog"), 7012: ("denied", "nflog")}
 
 
 def test_connection_that_was_there_is_not_new(node: Node) -> None:

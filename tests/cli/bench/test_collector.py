@@ -1,20 +1,22 @@
-from __future__ import annotations
+"""What the benchmark of a whole collector says of a small one."""
 
-import pathlib
+from __future__ import annotations
 
 import pytest
 
 from cli.bench import collector
 
-pytestmark = [pytest.mark.net, pytest.mark.e2e]
 
-
-def test_collector_is_watched_and_ended() -> None:
-    found = {one.metric: one for one in collector.watch(640, 100, 5)}
-    assert list(found) == [
-        "CPU at rest", "memory at rest", "CPU under load", "memory under load, most", "memory, second half",
-    ]  # fmt: skip
-    assert found["memory, second half"].floor_of == "first half"
-    assert all(one.value > 0 for one in found.values())
-    commands = (path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if path.exists())
-    assert not [command for command in commands if b"flowledger-bench-" in command and b"lab.load" in command]
+@pytest.mark.net
+def test_collector_is_watched_at_rest_and_under_load(leftovers: None) -> None:
+    figures = {figure.metric: figure for figure in collector.watch(200, 50.0, 1)}
+    assert {name: figure.unit for name, figure in figures.items()} == {
+        "CPU at rest": "% of a core", "memory at rest": "MB", "CPU under load": "% of a core",
+        "memory under load, most": "MB", "memory, second half": "MB",
+    }  # fmt: skip
+    assert {figure.bench for figure in figures.values()} == {"collector"}
+    for metric in ("memory at rest", "memory under load, most"):
+        assert 20 < figures[metric].value < 1000
+    assert (figures["memory, second half"].floor_of, figures["memory, second half"].floor > 20) == (
+        "first half", True,
+    )  # fmt: skip

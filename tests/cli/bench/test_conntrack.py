@@ -1,29 +1,43 @@
+"""What the benchmarks of connections say of a few."""
+
 from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
 
 import pytest
 
 from cli.bench import conntrack
-from model import errors
 
 pytestmark = pytest.mark.net
 
 
-def test_dump_is_held_against_receiving_and_conntrack() -> None:
-    found = list(conntrack.dump(2000))
-    assert {(one.bench, one.metric, one.unit) for one in found} == {
-        ("conntrack-dump", "dump to batch", "s"), ("conntrack-dump", "rate", "rows/s"),
-    }  # fmt: skip
-    assert [one.floor_of for one in found] == ["receive", "conntrack -L", ""]
-    assert all(one.value > 0 for one in found)
+def test_dump_is_held_against_receiving_and_listing(bench: Callable[..., dict]) -> None:
+    told = bench("conntrack-dump", "--count", "2000")
+    assert told.keys() == {("dump to batch", "receive"), ("dump to batch", "conntrack -L"), ("rate", "")}
+    assert {figure["unit"] for figure in told.values()} == {"s", "rows/s"}
+    took = told["dump to batch", "receive"]["value"]
+    assert told["rate", ""]["value"] == pytest.approx(2000 / took, rel=0.01)
 
 
-def test_dump_without_conntrack_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dump_needs_conntrack(monkeypatch: pytest.MonkeyPatch, command: Callable[..., tuple]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(errors.SetupError, match="install the package conntrack"):
-        list(conntrack.dump(2000))
+    code, out, err = command("bench", "conntrack-dump")
+    assert (code, out) == (2, "")
+    assert err == "error: conntrack is missing: install the package conntrack\n"
 
 
-def test_events_are_all_there() -> None:
-    found = {one.metric: one for one in conntrack.events(3000, 50_000)}
-    assert (found["recorded"].value, found["recorded"].floor, found["lost"].value) == (3000, 3000, 0)
-    assert found["CPU"].unit == "us/message"
+def test_every_event_is_recorded(bench: Callable[..., dict]) -> None:
+    told = bench("conntrack-events", "--count", "2000", "--rate", "20000")
+    assert told.keys() == {("rate", ""), ("CPU", ""), ("recorded", "sent"), ("lost", "")}
+    assert (told["recorded", "sent"]["value"], told["recorded", "sent"]["ratio"]) == (2000, 1)
+    assert told["lost", ""]["value"] == 0
+    assert told["rate", ""]["value"] <= 21_000
+
+
+def test_floor_is_the_whole_answer(tmp_path: pathlib.Path, leftovers: None) -> None:
+    """Receiving comes to its end, whatever is in the table."""
+    for count in (0, 1, 5000):
+        with conntrack.measure.namespace() as path:
+            assert conntrack.namespaces.within(path, lambda: conntrack._fill(count)) == 0  # noqa: B023
+            assert conntrack._receive(path) > 0
