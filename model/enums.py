@@ -43,10 +43,11 @@ class Attribution(enum.StrEnum):
 
 
 class DropReason(enum.StrEnum):
-    """What dropped a packet that no rule told of, as far as the place tells where it was last seen."""
+    """What dropped a packet that no rule told of, as far as the place tells where it was last seen.
 
-    NONE = ""
-    """It was not the probe that told of it."""
+    Empty where it was not the probe that told of it.
+    """
+
     POLICY = "policy"
     """A rule of the dataplane: the packet got to where rules stand, and not beyond."""
     ROUTING = "routing"
