@@ -35,6 +35,8 @@ _VXLAN_ID, _VXLAN_PORT, _MTU = 4096, 4789, 1450
 _GATEWAY = ("169.254.1.1", "fe80::ecee:eeff:feee:eeee")
 _GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
 _BITS = (32, 128)
+_NO_DAD = 0x02
+"""IFA_F_NODAD: the address can be used at once, not only when the kernel has got round to it."""
 
 _EVERYWHERE = {
     "net.ipv6.conf.all.disable_ipv6": "0",
@@ -217,7 +219,8 @@ def _family(address: str) -> int:
 
 def _address(links: Any, index: int, addresses: tuple[str, ...], lengths: tuple[int, ...]) -> None:
     for address, length in zip(addresses, lengths, strict=True):
-        links.addr("add", index=index, address=address, prefixlen=length)
+        flags = _NO_DAD if ":" in address else 0
+        links.addr("add", index=index, address=address, prefixlen=length, flags=flags)
 
 
 def _tunnel_mac(node: controlplane.Node) -> str:

@@ -51,6 +51,8 @@ class Namespace:
         with self.within(
             lambda: subprocess.Popen(command, executable="/bin/sh", stdin=subprocess.PIPE)
         ) as started:
+            while not pathlib.Path(f"/proc/{started.pid}/cmdline").read_bytes():
+                pass  # it runs already, and the kernel is about to note its words
             yield started.pid
             started.kill()
 
@@ -99,7 +101,7 @@ def _addresses() -> None:
         links.link("set", index=1, state="up")
         for last in (1, 2):
             links.addr("add", index=1, address=f"10.0.0.{last}", prefixlen=32)
-            links.addr("add", index=1, address=f"fd00::{last}", prefixlen=128)
+            links.addr("add", index=1, address=f"fd00::{last}", prefixlen=128, flags=2)  # no detection
 
 
 @pytest.fixture(scope="session")

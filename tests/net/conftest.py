@@ -94,7 +94,7 @@ def _prepare() -> None:
         links.link("set", index=1, state="up")
         for last in range(1, 6):
             links.addr("add", index=1, address=f"10.0.0.{last}", prefixlen=32)
-            links.addr("add", index=1, address=f"fd00::{last}", prefixlen=128)
+            links.addr("add", index=1, address=f"fd00::{last}", prefixlen=128, flags=2)  # no detection
         for services in ("10.96.0.0/16", "fd96::/16"):  # translated before anybody looks for a way
             links.route("add", dst=services, oif=1)
 
