@@ -14,8 +14,8 @@ class Reconciliation:
 
     Counters are read before the packets of the same interval, so that what was counted has been seen, unless
     it is lost. What is seen beyond that is counted the next time; it may cover up a loss for so long. And
-    packets that are lost are known to be so by the next one that comes, so that what is missing waits for an
-    interval until it counts as unexplained.
+    a packet may be late, and a loss be known by the next packet that comes only: so what is missing counts if
+    it is missing an interval later still.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,9 @@ class Reconciliation:
             known_losses: Logged packets since the start that are known to be lost, of whatever rule.
             last: Whether nothing comes after it that could explain anything.
         """
-        due = sum(self._missing.values())
-        for hit, packets in counted.items():
+        for hit in {**self._ahead, **counted}:
             before = self._ahead.get(hit, -self._seen.get(hit, 0))
-            self._ahead[hit] = before + packets - seen.get(hit, 0)
-            self._missing[hit] = max(self._missing.get(hit, 0), self._ahead[hit])
+            now = self._ahead[hit] = before + counted.get(hit, 0) - seen.get(hit, 0)
+            self._missing[hit] = max(self._missing.get(hit, 0), now if last else min(before, now))
         self._seen = seen
-        if last:
-            due = sum(self._missing.values())
-        self.unexplained = max(self.unexplained, due - known_losses)
+        self.unexplained = max(self.unexplained, sum(self._missing.values()) - known_losses)

@@ -35,6 +35,7 @@ NOTHING: tuple[dict, dict, int] = ({}, {}, 0)
         pytest.param([({A: 3}, {A: 5}, 0), ({A: 4}, {}, 0), NOTHING], [0, 0, 2], id="covered up for a while"),
         pytest.param([({A: 5}, {A: 3}, 0), ({A: 5}, {A: 5}, 0), NOTHING], [0, 2, 2], id="told once"),
         pytest.param([({A: 5}, {A: 3}, 0), ({A: 5}, {A: 4}, 0), NOTHING], [0, 2, 3], id="adds up"),
+        pytest.param([({A: 5}, {A: 3}, 0), ({}, {A: 2}, 0), NOTHING], [0, 0, 0], id="late by an interval"),
         pytest.param([({}, {A: 3}, 0), ({A: 5}, {A: 2}, 0), NOTHING], [0, 0, 0],
                      id="logged just before its first count"),
         pytest.param([({}, {A: 3}, 0), NOTHING, ({A: 5}, {A: 3}, 0), NOTHING], [0, 0, 0, 2],
