@@ -64,15 +64,21 @@ def _child(work: Callable[[ctypes.CDLL], int]) -> int:
     """Run a function in a child that dies with us; its exit code."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
-    # Signals that arrive before anybody listens must not be lost: the child inherits the mask.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    # A signal that arrives before anybody listens must not be lost: here it waits, and the child inherits
+    # the mask. The child's end is a signal like the others: one wait for all has no moment between them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() not in (0, parent):  # it died before we asked to be told
             os._exit(_SOFTWARE_ERROR)
         os._exit(_guarded(libc, work))
-    return _wait(child)
+    code = _wait(child)
+    while signal.sigtimedwait(_PASSED_ON, 0):  # meant for a child that has ended by now
+        pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return code
 
 
 def _guarded(libc: ctypes.CDLL, work: Callable[[ctypes.CDLL], int]) -> int:
@@ -110,9 +116,11 @@ def _map_root(user: int, group: int) -> None:
 
 
 def _wait(child: int) -> int:
-    """Wait for the child; pass on what we are told."""
-    for number in _PASSED_ON:
-        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-    _, status = os.waitpid(child, 0)  # goes on by itself after a signal
-    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    """Wait for the child; pass on what we are told. The signals are blocked."""
+    while True:
+        if signal.sigwait({*_PASSED_ON, signal.SIGCHLD}) != signal.SIGCHLD:
+            os.kill(child, signal.SIGTERM)
+            continue
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
