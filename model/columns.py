@@ -34,6 +34,8 @@ class Rollup(enum.Enum):
     """What becomes of a column in the minute and hour rollups."""
 
     KEY = "key"
+    NAME = "name"
+    """Kept as a key where an end has no better name, and blank elsewhere."""
     SUM = "sum"
     DROPPED = "dropped"
 
@@ -51,6 +53,14 @@ class Column:
     about: str
 
 
+# Bytes a row, of a million rows of `lab.ledger` in the order in which the store keeps them, 18.0 in all:
+#   started, ended   Delta, ZSTD 9.15   ZSTD 6.75   both reports of a connection are often close by: ZSTD
+#   ports            T64, ZSTD 2.27     ZSTD 2.06   finds the repetition, if nothing before it hides it
+#   packets, bytes, connections_...     T64, ZSTD 3.79   ZSTD 5.00   small numbers: T64 takes their bits alone
+# ZSTD(3) would save 2 %.
+_COUNTS = "T64, ZSTD(1)"
+
+
 def _text(name: str, stage: Stage, about: str, rollup: Rollup = Rollup.KEY) -> Column:
     return Column(
         name=name, arrow=TEXT, clickhouse="LowCardinality(String)", codec="ZSTD(1)",
@@ -60,24 +70,30 @@ def _text(name: str, stage: Stage, about: str, rollup: Rollup = Rollup.KEY) -> C
 
 def _time(name: str, about: str) -> Column:
     return Column(
-        name=name, arrow=TIME, clickhouse="DateTime64(9, 'UTC')", codec="Delta, ZSTD(1)",
+        name=name, arrow=TIME, clickhouse="DateTime64(9, 'UTC')", codec="ZSTD(1)",
         stage=Stage.JOIN, rollup=Rollup.DROPPED, about=about,
     )  # fmt: skip
 
 
-def _address(name: str, about: str) -> Column:
+def _address(name: str, about: str, rollup: Rollup = Rollup.DROPPED) -> Column:
     return Column(
         name=name, arrow=ADDRESS, clickhouse="IPv6", codec="ZSTD(1)",
-        stage=Stage.JOIN, rollup=Rollup.DROPPED, about=about,
-    )  # fmt: skip
-
-
-def _number(name: str, bits: int, about: str, rollup: Rollup = Rollup.DROPPED) -> Column:
-    arrow = {8: pa.uint8(), 16: pa.uint16(), 64: pa.uint64()}[bits]
-    return Column(
-        name=name, arrow=arrow, clickhouse=f"UInt{bits}", codec="T64, ZSTD(1)" if bits > 8 else "ZSTD(1)",
         stage=Stage.JOIN, rollup=rollup, about=about,
     )  # fmt: skip
+
+
+def _number(
+    name: str, bits: int, about: str, rollup: Rollup = Rollup.DROPPED, *, codec: str = "ZSTD(1)"
+) -> Column:
+    arrow = {8: pa.uint8(), 16: pa.uint16(), 64: pa.uint64()}[bits]
+    return Column(
+        name=name, arrow=arrow, clickhouse=f"UInt{bits}", codec=codec,
+        stage=Stage.JOIN, rollup=rollup, about=about,
+    )  # fmt: skip
+
+
+def _count(name: str, about: str) -> Column:
+    return _number(name, 64, about, Rollup.SUM, codec=_COUNTS)
 
 
 def _identity(side: str, end: str) -> list[Column]:
@@ -88,10 +104,10 @@ def _identity(side: str, end: str) -> list[Column]:
         _text(f"{side}_namespace", stage, f"Kubernetes namespace of the {end}; empty if it has none"),
         _text(f"{side}_workload_kind", stage, f"kind of the {end}'s owner: Deployment, Job, …"),
         _text(f"{side}_workload", stage, f"name of the {end}'s owner, or of the node or network set"),
-        _text(f"{side}_pod", stage, f"name of the {end}'s pod", Rollup.DROPPED),
+        _text(f"{side}_pod", stage, f"name of the {end}'s pod", Rollup.NAME),
         Column(
             name=f"{side}_labels_id", arrow=pa.uint64(), clickhouse="UInt64", codec="ZSTD(1)", stage=stage,
-            rollup=Rollup.DROPPED, about=f"the {end}'s label set, in table `label_sets`; 0 if it has none",
+            rollup=Rollup.KEY, about=f"the {end}'s label set, in table `label_sets`; 0 if it has none",
         ),
     ]  # fmt: skip
 
@@ -101,9 +117,9 @@ COLUMNS: tuple[Column, ...] = (
     _time("started", "when the connection began, by the kernel; the first packet of a denied attempt"),
     _time("ended", "when it ended; 1970-01-01 while it lives, or where only a timer of the kernel ended it"),
     _text("node", Stage.JOIN, "the node that observed it"),
-    _address("src_address", "who began the connection, before any source translation"),
+    _address("src_address", "who began the connection, before any source translation", Rollup.NAME),
     _number("src_port", 16, "its port; 0 where the protocol has none"),
-    _address("dst_address", "who answered: the destination after service translation"),
+    _address("dst_address", "who answered: the destination after service translation", Rollup.NAME),
     _number("dst_port", 16, "its port, after service translation", Rollup.KEY),
     _number("protocol", 8, "IP protocol number (IANA)", Rollup.KEY),
     _number("icmp_type", 8, "ICMP or ICMPv6 type of the request; 0 for other protocols"),
@@ -112,12 +128,12 @@ COLUMNS: tuple[Column, ...] = (
     _number("service_port", 16, "the port that was dialled, where it was translated; else 0"),
     _address("snat_address", "the source as the destination saw it, where it was translated; else `::`"),
     _number("snat_port", 16, "its port as the destination saw it, where it was translated; else 0"),
-    _number("forward_packets", 64, "packets from initiator to responder in this interval", Rollup.SUM),
-    _number("forward_bytes", 64, "their bytes, IP header included", Rollup.SUM),
-    _number("reverse_packets", 64, "packets from responder to initiator in this interval", Rollup.SUM),
-    _number("reverse_bytes", 64, "their bytes, IP header included", Rollup.SUM),
-    _number("connections_started", 64, "1 in the first row of a connection or attempt, else 0", Rollup.SUM),
-    _number("connections_ended", 64, "1 in the row in which it ended, else 0", Rollup.SUM),
+    _count("forward_packets", "packets from initiator to responder in this interval"),
+    _count("forward_bytes", "their bytes, IP header included"),
+    _count("reverse_packets", "packets from responder to initiator in this interval"),
+    _count("reverse_bytes", "their bytes, IP header included"),
+    _count("connections_started", "1 in the first row of a connection or attempt, else 0"),
+    _count("connections_ended", "1 in the row in which it ended, else 0"),
     _text("tcp_state", Stage.JOIN, "TCP state at the end of the interval", Rollup.DROPPED),
     _text("verdict", Stage.JOIN, "`allowed`, `denied` or `unknown` (sent on, and nobody answered)"),
     _text("egress_action", Stage.JOIN, "what the source's egress policy said here; empty if not asked"),
@@ -218,6 +234,9 @@ def _strings(values: Sequence[str]) -> pa.StringArray:
     )
 
 
+_ROLES = {Rollup.KEY: "key", Rollup.NAME: "name", Rollup.SUM: "sum", Rollup.DROPPED: ""}
+
+
 def reference() -> str:
     """The reference page of the flow record, as Markdown."""
     lines = [
@@ -226,8 +245,15 @@ def reference() -> str:
         "One row: one connection, or one denied attempt, on one node, in one interval.",
         "Generated from `model/columns.py`; `flowledger reference` writes it.",
         "",
-        "| column | ClickHouse type | added by | meaning |",
-        "|---|---|---|---|",
+        "The tables `flows_minute` and `flows_hour` hold the same by minute and hour: a *key* as it is, a",
+        "*name* where that end has no better one (an address without a pod, a pod without a workload), a",
+        "*sum* added up.",
+        "",
+        "| column | ClickHouse type | added by | in rollups | meaning |",
+        "|---|---|---|---|---|",
     ]
-    lines += [f"| `{c.name}` | `{c.clickhouse}` | {c.stage.name.lower()} | {c.about} |" for c in COLUMNS]
+    lines += [
+        f"| `{c.name}` | `{c.clickhouse}` | {c.stage.name.lower()} | {_ROLES[c.rollup]} | {c.about} |"
+        for c in COLUMNS
+    ]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,18 @@ class SetupError(FlowledgerError):
 
 
 class StoreError(FlowledgerError):
-    """The ledger refused a statement, or is not a ledger of this version."""
+    """The ledger refused a statement, cannot be reached, or is not a ledger of this version.
+
+    Attributes:
+        code: ClickHouse's number for what was wrong; 0 where it is not ClickHouse that said it.
+        temporary: Whether the same statement with the same rows may work later, because what is in the way
+            is not in them: the server is away, overloaded, read-only for now, or has to be mended.
+    """
+
+    def __init__(self, message: str, *, code: int = 0, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.temporary = temporary
 
 
 @dataclasses.dataclass(eq=False)
