@@ -4,7 +4,7 @@
 set -eu
 case $1 in
   demo) needed="nft:nftables" ;;
-  test) needed="nft:nftables conntrack:conntrack ip:iproute2 iptables-legacy:iptables ipset:ipset chromium:chromium" ;;
+  test) needed="nft:nftables conntrack:conntrack ip:iproute2 iptables-legacy:iptables ipset:ipset openssl:openssl npm:npm chromium:chromium" ;;
   python) needed="-:python3-venv" ;;
   *) echo "usage: require.sh demo|test|python" >&2; exit 2 ;;
 esac

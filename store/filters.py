@@ -25,10 +25,17 @@ from store import parameters
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
-    """What stands after WHERE, and the values for its ``{p0:Type}``; no value is in the text."""
+    """What stands after WHERE, and the values for its ``{p0:Type}``; no value is in the text.
+
+    Attributes:
+        sql: The test.
+        parameters: The values.
+        columns: The columns of the flow record that it looks at; whoever answers must have them.
+    """
 
     sql: str
     parameters: parameters.Parameters
+    columns: frozenset[str] = frozenset()
 
 
 EVERYTHING = Condition("1", {})
@@ -140,12 +147,13 @@ class _Parser:
         self._text = text
         self._tokens = _tokens(text)
         self._values: dict[str, str | int] = {}
+        self._columns: set[str] = set()
         self._depth = 0
 
     def parse(self) -> Condition:
         sql = self._expression()
         self._expect("end", "`and`, `or` or the end")
-        return Condition(sql, self._values)
+        return Condition(sql, self._values, frozenset(self._columns))
 
     def _expression(self) -> str:
         terms = [self._term()]
@@ -192,15 +200,16 @@ class _Parser:
         if label and name in ("", "src.", "dst."):
             if not key:
                 raise self._error(field, "expected the name of a label after `label.`")
-            bound = self._bind(key, "String")
-            return [_label(side, bound) for side in ([name[:-1]] if name else _SIDES)]
+            bound, sides = self._bind(key, "String"), [name[:-1]] if name else _SIDES
+            self._columns |= {f"{side}_labels_id" for side in sides}
+            return [_label(side, bound) for side in sides]
         column = field.text.replace(".", "_")
         column = _ALIASES.get(column, column)
-        if column in _EITHER:
-            return [_field(columns.BY_NAME[f"{side}_{column}"]) for side in _SIDES]
-        if column not in columns.BY_NAME:
+        meant = [f"{side}_{column}" for side in _SIDES] if column in _EITHER else [column]
+        if meant[0] not in columns.BY_NAME:
             raise self._error(field, f"expected a field such as src.namespace; there is no {field.text!r}")
-        return [_field(columns.BY_NAME[column])]
+        self._columns |= set(meant)
+        return [_field(columns.BY_NAME[name]) for name in meant]
 
     def _sign(self, field: _Token, known: tuple[str, ...]) -> str:
         token = self._tokens[0]

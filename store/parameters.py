@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 
 Parameters = Mapping[str, str | int]
@@ -20,6 +21,19 @@ def encode(values: Parameters) -> dict[str, str]:
 def decode(value: str) -> str:
     """The value that `encode` wrote; an escape that it does not write stays as it is."""
     return re.sub(r"\\[\\tnrbf0]", _unescape, value)
+
+
+def inserting(token: str) -> dict[str, str]:
+    """The settings of an insert that is done when it is answered, and counts once.
+
+    ClickHouse forgets a block that it has seen, by its token or else by its content, and would forget rows
+    that are truly there twice: without a token each insert gets one of its own.
+    """
+    return {
+        "insert_deduplication_token": token or uuid.uuid4().hex,
+        "deduplicate_blocks_in_dependent_materialized_views": "1",
+        "async_insert": "0",
+    }
 
 
 def _escape(match: re.Match[str]) -> str:

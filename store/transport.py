@@ -10,17 +10,15 @@ from typing import Protocol
 import pyarrow as pa
 
 from model import errors
-from store import ddl, http, parameters
+from store import ddl, http, location, parameters
 
 
 class Transport(Protocol):
-    """A ledger that answers, and perhaps takes, columns. Threads may share one.
+    """A ledger that answers, and perhaps takes, columns. Threads may share one."""
 
-    Attributes:
-        takes_rows: Whether ``insert`` can work.
-    """
-
-    takes_rows: bool
+    @property
+    def takes_rows(self) -> bool:
+        """Whether ``insert`` can work."""
 
     def query(self, sql: str, parameters: parameters.Parameters) -> pa.Table:
         """The rows that a statement selects.
@@ -36,11 +34,26 @@ class Transport(Protocol):
             StoreError: As for `query`.
         """
 
-    def insert(self, table: str, batch: pa.RecordBatch | pa.Table) -> None:
-        """Append rows to a table; columns are matched by name.
+    def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:
+        """Append rows to a table, all or none of them; columns are matched by name.
+
+        Args:
+            table: One of `ddl.TABLES`.
+            batch: Its columns, with the types that stand there.
+            token: Names these rows. Whoever offers them again with the same token, because the first answer
+                was lost, adds nothing, in rollups either, for as long as the tables remember tokens; rows
+                with another token, or with none, are always added.
 
         Raises:
-            StoreError: If the ledger refuses, or if this way to it is read-only.
+            StoreError: If the ledger refuses, or if this way to it is read-only. It is ``temporary`` where
+                the same rows may be taken later; whether they were taken this time is not known then.
+        """
+
+    def command(self, sql: str, parameters: parameters.Parameters) -> None:
+        """Run a statement that changes the ledger, such as one of its schema.
+
+        Raises:
+            StoreError: As for `insert`.
         """
 
     def close(self) -> None:
@@ -48,23 +61,26 @@ class Transport(Protocol):
 
 
 def open(url: str, retention_days: int = ddl.RETENTION_DAYS) -> Transport:  # noqa: A001 (called as transport.open)
-    """The ledger at a URL: ``chdb:///folder`` or ``http://host:port``.
+    """The ledger at a URL: ``chdb:///folder``, ``clickhouse://host:port/database`` or ``http://host:port``.
+
+    A server is not asked before it is used, so that it may be away; `store.location` has its options.
 
     Args:
         url: Where it is.
         retention_days: How long a ledger that is made now keeps flows; 0 for ever.
 
     Raises:
-        SetupError: If the URL names no way that we know.
+        SetupError: If the URL names no way that we know, or is wrong, or a part of ours is not installed.
         StoreError: If there is no ledger that we can use behind it.
     """
     try:
         scheme = urllib.parse.urlsplit(url).scheme
     except ValueError as error:
-        raise errors.SetupError(f"the store {url!r} is no URL: {error}") from error
+        raise errors.SetupError(f"the store {location.shown(url)!r} is no URL: {error}") from error
     if scheme not in SCHEMES:
         raise errors.SetupError(
-            f"the store {url!r} is not one of {', '.join(SCHEMES)}: write chdb:///folder or http://host:port"
+            f"the store {location.shown(url)!r} is not one of {', '.join(SCHEMES)}: "
+            "write chdb:///folder, clickhouse://host:9000/database or http://host:8123"
         )
     return SCHEMES[scheme](url, retention_days)
 
@@ -75,19 +91,35 @@ def _embedded(url: str, retention_days: int) -> Transport:
         from store import chdb
     except ImportError as error:
         raise errors.SetupError(
-            "chDB is not installed: pip install 'flowledger[store]', or use http://host:port"
+            "chDB is not installed: pip install 'flowledger[store]', or use clickhouse:// or http://"
         ) from error
     parts = urllib.parse.urlsplit(url)
     if parts.netloc or not parts.path.strip("/"):
         raise errors.SetupError(
-            f"the store {url!r} names no folder: write three slashes, as in chdb:///var/lib/flowledger"
+            f"the store {location.shown(url)!r} names no folder: "
+            "write three slashes, as in chdb:///var/lib/flowledger"
         )
     return chdb.Embedded(pathlib.Path(urllib.parse.unquote(parts.path)), retention_days)
+
+
+def _native(url: str, _: int) -> Transport:
+    try:
+        from store import native
+    except ImportError as error:
+        raise errors.SetupError(
+            "clickhouse-driver is not installed: pip install 'flowledger[clickhouse]', or use http://"
+        ) from error
+    return native.Server(url)
 
 
 def _remote(url: str, _: int) -> Transport:
     return http.Remote(url)
 
 
-SCHEMES: dict[str, Callable[[str, int], Transport]] = {"chdb": _embedded, "http": _remote}
+SCHEMES: dict[str, Callable[[str, int], Transport]] = {
+    "chdb": _embedded,
+    "clickhouse": _native,
+    "http": _remote,
+    "https": _remote,
+}
 """Scheme of a URL to what opens it."""

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from model import errors
+from store import ddl, rows
+
+Build = Callable[..., pa.RecordBatch]
+
+
+def test_columns_come_in_the_table_s_order(flows: Build) -> None:
+    batch = flows({}, {})
+    given = pa.Table.from_batches([batch]).append_column("more", pa.array([1, 2]))
+    fitting = rows.fitting("flows", given.select(given.column_names[::-1]))
+    assert fitting.schema.names == ddl.TABLES["flows"].names
+    assert fitting == pa.Table.from_batches([batch])
+
+
+def test_plain_text_may_stand_for_a_dictionary(flows: Build) -> None:
+    batch = flows({"node": "n"})
+    at = batch.schema.get_field_index("node")
+    assert rows.fitting("flows", batch.set_column(at, "node", pa.array(["n"]))).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "code"),
+    [
+        pytest.param(None, 8, id="missing"),
+        pytest.param(pa.array(["1"]), 53, id="text for a number"),
+        pytest.param(pa.array([1], pa.int64()), 53, id="another number"),
+        pytest.param(pa.array([None], pa.uint64()), 349, id="nothing"),
+    ],
+)
+def test_column_that_does_not_fit_is_refused(flows: Build, column: pa.Array | None, code: int) -> None:
+    batch = flows({})
+    at = batch.schema.get_field_index("forward_bytes")
+    given = pa.Table.from_batches([batch]).remove_column(at)
+    if column is not None:
+        given = given.append_column("forward_bytes", column)
+    with pytest.raises(errors.StoreError, match=f"Code: {code}.*forward_bytes") as caught:
+        rows.fitting("flows", given)
+    assert (caught.value.code, caught.value.temporary) == (code, False)
