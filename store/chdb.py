@@ -20,7 +20,7 @@ import chdb
 import pyarrow as pa
 
 from model import errors
-from store import ddl, parameters
+from store import ddl, exceptions, migrations, parameters, rows
 
 MARKER = "flowledger.json"
 """Tells a ledger's folder from any other, and its schema version before the engine touches it."""
@@ -76,17 +76,33 @@ class Embedded:
         answer: bytes = self._ask(sql, parameters, output_format).bytes()
         return answer
 
-    def insert(self, table: str, batch: pa.RecordBatch | pa.Table) -> None:
-        """Append rows to ``flows``, ``label_sets`` or ``completeness``; all or none of them.
+    def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:
+        """Append rows to one of `ddl.TABLES`; all or none of them.
 
         Raises:
             StoreError: If a column is missing or has the wrong type.
         """
         names = ", ".join(ddl.TABLES[table].names)
-        # The engine finds the variable `rows` here by its name.
-        rows = _distinct(batch)  # noqa: F841
+        # The engine finds the variable `given` here by its name.
+        given = rows.fitting(table, batch)  # noqa: F841
+        # One thread, so that the same rows make the same blocks again. A setting's value cannot be bound; as
+        # hexadecimal digits any token can be pasted.
+        settings = {**parameters.inserting(token.encode().hex()), "max_threads": "1"}
+        pasted = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
         with self._writing, _translated():
-            self._writer.query(f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(rows)")  # noqa: S608
+            self._writer.query(
+                f"INSERT INTO {table} ({names}) SETTINGS {pasted} "  # noqa: S608
+                f"SELECT {names} FROM Python(given)"
+            )
+
+    def command(self, sql: str, parameters: parameters.Parameters) -> None:
+        """Run a statement that changes the ledger, such as one of its schema.
+
+        Raises:
+            StoreError: With ClickHouse's own words, if it refuses.
+        """
+        with self._writing, _translated():
+            self._run(sql, parameters)
 
     def close(self) -> None:
         """Wait for the statements that run, close the folder and let others have it."""
@@ -101,18 +117,15 @@ class Embedded:
     def _open(self, folder: pathlib.Path, retention_days: int) -> None:
         self._writing = threading.Lock()
         self._writer = chdb.connect(str(folder))
-        for statement in ddl.statements(retention_days):
-            self._writer.query(statement)
-        self._writer.query(
-            "INSERT INTO schema_migrations SELECT {version:UInt32}, now64(3) "
-            "WHERE {version:UInt32} NOT IN (SELECT version FROM schema_migrations)",
-            params={"version": str(ddl.SCHEMA_VERSION)},
-        )
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(_READERS):
             reader = chdb.connect(str(folder))
             reader.query("SET readonly = 1")
             self._readers.put(reader)
+        migrations.bring_up_to_date(self, ddl.ages(retention_days))
+
+    def _run(self, sql: str, values: parameters.Parameters) -> None:
+        self._writer.query(sql, params=parameters.encode(values))
 
     def _ask(self, sql: str, values: parameters.Parameters, output_format: str) -> Any:
         if self._lock.closed:
@@ -123,20 +136,6 @@ class Embedded:
                 return reader.query(sql, output_format, params=parameters.encode(values))
         finally:
             self._readers.put(reader)
-
-
-def _distinct(batch: pa.RecordBatch | pa.Table) -> pa.Table:
-    """The same rows; the engine refuses a dictionary that holds a value twice, which Arrow allows."""
-    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-    table = table.unify_dictionaries()
-    for position, field in enumerate(table.schema):
-        if isinstance(field.type, pa.DictionaryType):
-            column: Any = table.column(position)  # the stubs do not know the chunks of a dictionary
-            words: Any = column.chunk(0).dictionary if column.num_chunks else ()
-            if len(words) > 1 and len(words.unique()) < len(words):
-                encoded = column.cast(field.type.value_type).dictionary_encode()
-                table = table.set_column(position, field, encoded.cast(field.type))
-    return table
 
 
 def _check(folder: pathlib.Path) -> None:
@@ -152,11 +151,7 @@ def _check(folder: pathlib.Path) -> None:
         raise errors.StoreError(
             f"{folder} cannot be read as a ledger ({error}): choose another folder"
         ) from error
-    if version != ddl.SCHEMA_VERSION:
-        raise errors.StoreError(
-            f"{folder} has schema version {version} and this Flowledger needs {ddl.SCHEMA_VERSION}: "
-            "choose another folder, or run the Flowledger that wrote it"
-        )
+    migrations.require_known(version)
 
 
 def _own(folder: pathlib.Path) -> TextIO:
@@ -177,10 +172,11 @@ def _own(folder: pathlib.Path) -> TextIO:
 
 
 def _mark(folder: pathlib.Path) -> None:
-    marker = folder / MARKER
-    if not marker.exists():
+    """Say whose folder it is, before it is brought to that version: an older Flowledger must not touch it."""
+    marker, said = folder / MARKER, json.dumps({"schema": ddl.SCHEMA_VERSION}) + "\n"
+    if not marker.exists() or marker.read_text() != said:
         draft = folder / _DRAFT
-        draft.write_text(json.dumps({"schema": ddl.SCHEMA_VERSION}) + "\n")
+        draft.write_text(said)
         draft.rename(marker)
 
 
@@ -190,4 +186,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, pa.ArrowInvalid) as error:
-        raise errors.StoreError(str(error).strip()) from error
+        raise exceptions.refusal(str(error)) from error

@@ -1,7 +1,11 @@
 """What the app and the command line ask the ledger.
 
-Totals read the view ``flows_counted``, in which no connection stands twice. `flows` and `since` show the
-reports themselves, and `nodes` counts what each node reported.
+Totals leave out whatever would stand twice, as the views ``flows_counted`` and the like do. `flows` and
+`since` show the reports themselves, and `nodes` counts what each node reported.
+
+Where a condition asks for nothing that the rollups do not have, a long span is answered from them: whole
+hours or minutes from theirs, what remains at both ends from finer ones. The answer is the same to the last
+byte.
 """
 
 # ruff: noqa: S608 (what is pasted into a statement here are our own names; values are bound)
@@ -11,8 +15,8 @@ import dataclasses
 
 import pyarrow as pa
 
-from model import enums
-from store import filters, transport
+from model import columns, enums
+from store import ddl, filters, parameters, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,9 +53,20 @@ class Summary:
     discarded: int
 
 
+_SECOND = 1_000_000_000
+_LEVELS = (("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
+"""Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
+
+_KEYS = frozenset(c.name for c in columns.COLUMNS if c.rollup is columns.Rollup.KEY)
+"""What a condition may ask of a rollup."""
+_TOTALLED = ", ".join(["time", *(c.name for c in columns.COLUMNS if c.rollup is not columns.Rollup.DROPPED)])
+_RAW_SEEN = "time AS first_seen, time AS last_seen"
+_ROLLUP_SEEN = "first_seen, last_seen"
+
 _MOMENT = "fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')"
 _START, _END, _AFTER = (_MOMENT.format(name=name) for name in ("start", "end", "after"))
 _WITHIN = f"time >= {_START} AND time < {_END}"
+_HOURS = f"hour >= toStartOfHour({_START}) AND hour < {_END}"
 _DIRECTION = (
     "multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', "
     "egress_action != '', 'egress', '')"
@@ -75,17 +90,25 @@ def summary(
     """
     of = "sumIf(connections_started, verdict = '{0}') AS {0}"
     verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
-    sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({_counted(condition)})"
-    volume = _row(ledger.query(sql, _parameters(span, condition)))
-    sql = (
-        "SELECT sumIf(observed, source != 'counters') AS observed, sum(lost) AS lost, "
-        "sum(discarded) AS discarded, toInt64(sum(incomplete)) AS incomplete "
-        f"FROM completeness WHERE {_WITHIN}"
+    rows = _counted(span, condition)
+    sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.sql})"
+    volume = _row(ledger.query(sql, rows.parameters))
+    # what rules have counted and what was written is the same once more: only what is missing there adds up
+    by_source = (
+        "SELECT sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
+        "sum(lost) AS overrun, sum(discarded) AS shed, "
+        "greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0) AS gone "
+        f"FROM completeness WHERE {_WITHIN} AND (source != 'retention' OR note = {{asked:String}}) "
+        "GROUP BY node, source"
     )
-    # what rules have counted is the same packets once more: only what is missing there adds to the losses
-    losses = _row(ledger.query(sql, _parameters(span)))
-    observed, incomplete = losses.pop("observed"), losses.pop("incomplete")
-    missing = max(losses["lost"] + losses["discarded"] - incomplete, 0)
+    sql = (
+        "SELECT sum(seen) AS observed, sum(overrun) AS lost, sum(shed) AS discarded, "
+        f"toUInt64(sum(gone)) AS missing FROM ({by_source})"
+    )
+    # what retention has dropped is missing from an answer that needs just that table
+    asked = max(parts(span, condition), key=lambda part: part[1].end - part[1].start, default=("", span))
+    losses = _row(ledger.query(sql, {**_parameters(span), "asked": asked[0]}))
+    observed, missing = losses.pop("observed"), losses.pop("missing")
     return Summary(
         **volume, **losses, completeness=observed / (observed + missing) if observed + missing else 1.0
     )
@@ -104,12 +127,14 @@ def timeline(
     bucket = (
         "fromUnixTimestamp64Nano(intDiv(toUnixTimestamp64Nano(time), {bucket:Int64}) * {bucket:Int64}, 'UTC')"
     )
+    rows = _counted(span, condition, bucket_seconds)
     sql = (
         f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
-        f"FROM ({_counted(condition)}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
+        f"FROM ({rows.sql}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
     )
-    parameters = {**_parameters(span, condition), "bucket": bucket_seconds * 1_000_000_000}
-    return ledger.query(sql, parameters).rename_columns(["time", "verdict", "connections", "bytes"])
+    return ledger.query(sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
+        ["time", "verdict", "connections", "bytes"]
+    )
 
 
 def edges(
@@ -125,20 +150,22 @@ def edges(
     empty), ``deciding_rule``, ``attribution``, ``connections``, ``packets``, ``bytes`` (both ways),
     ``first_seen``, ``last_seen``.
     """
+    rows = _counted(span, condition)
     keys = "dst_port, protocol, verdict, direction, deciding_rule, attribution"
     inner = (
         f"SELECT {_END_KEYS}, dst_port, protocol, verdict, {_DIRECTION} AS direction, deciding_rule, "
-        f"attribution, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, min(time) AS first_seen, max(time) AS last_seen "
-        f"FROM ({_counted(condition)}) GROUP BY {_END_NAMES}, {keys} "
-        f"ORDER BY connections DESC, last_seen DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
+        f"attribution, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
+        "min(first_seen) AS first, max(last_seen) AS last "
+        f"FROM ({rows.sql}) GROUP BY {_END_NAMES}, {keys} "
+        f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (
         f"SELECT {_name('src', 'src_end')} AS src, {_name('dst', 'dst_end')} AS dst, src_kind, dst_kind, "
         f"src_namespace, dst_namespace, dst_port, {_PROTOCOL} AS protocol_text, verdict, direction, "
-        "deciding_rule, attribution, connections, packets, bytes, first_seen, last_seen "
+        "deciding_rule, attribution, connections, packets, bytes, first AS first_seen, last AS last_seen "
         f"FROM ({inner}) ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
     )
-    table = ledger.query(sql, {**_parameters(span, condition), "limit": limit})
+    table = ledger.query(sql, {**rows.parameters, "limit": limit})
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
 
 
@@ -150,16 +177,17 @@ def graph(
     Columns ``src``, ``dst``, ``src_namespace``, ``dst_namespace``, ``src_kind``, ``dst_kind``, ``verdict``,
     ``connections``, ``bytes``; most connections first.
     """
+    rows = _counted(span, condition)
     inner = (
         f"SELECT {_END_KEYS}, verdict, {_CONNECTIONS}, {_BYTES} "
-        f"FROM ({_counted(condition)}) GROUP BY {_END_NAMES}, verdict"
+        f"FROM ({rows.sql}) GROUP BY {_END_NAMES}, verdict"
     )
     sql = (
         f"SELECT {_name('src', 'src_end')} AS src, {_name('dst', 'dst_end')} AS dst, src_namespace, "
         f"dst_namespace, src_kind, dst_kind, verdict, connections, bytes FROM ({inner}) "
         "ORDER BY connections DESC, src, dst, verdict"
     )
-    return ledger.query(sql, _parameters(span, condition))
+    return ledger.query(sql, rows.parameters)
 
 
 def flows(
@@ -180,7 +208,9 @@ def flows(
         descending: Newest first, and so the newest ones where there are more than ``limit``.
     """
     order = "DESC" if descending else "ASC"
-    sql = f"{_rows(_WITHIN, condition)} ORDER BY time {order} LIMIT {{limit:UInt64}}"
+    # the rows lie by hour: so asked, reading ends with the hour that fills the limit
+    by = f"toStartOfHour(time) {order}, time {order}"
+    sql = f"{_rows(_WITHIN, condition)} ORDER BY {by} LIMIT {{limit:UInt64}}"
     return ledger.query(sql, {**_parameters(span, condition), "limit": limit})
 
 
@@ -200,13 +230,20 @@ def since(
 
 
 def bounds(ledger: transport.Transport) -> Span | None:
-    """The span that holds every row there is; None for an empty ledger."""
-    sql = (
+    """The span that holds every row there is, or that a rollup still knows of; None for an empty ledger."""
+    of = (
         "SELECT count() AS rows, toUnixTimestamp64Nano(min(time)) AS first, "
-        "toUnixTimestamp64Nano(max(time)) AS last FROM flows"
+        "toUnixTimestamp64Nano(max(time)) AS last FROM {}"
     )
-    row = _row(ledger.query(sql, {}))
-    return Span(row["first"], row["last"] + 1) if row["rows"] else None
+    sql = f"SELECT * FROM ({of.format('flows')} UNION ALL {of.format('flows_hour')}) WHERE rows > 0"
+    found = ledger.query(
+        f"SELECT min(first) AS early, max(first) AS late, max(last) AS last FROM ({sql})", {}
+    )
+    early, late, last = (found.column(name)[0].as_py() for name in ("early", "late", "last"))
+    if not last:
+        return None
+    # an hour begins before its first row does: where that row is still there, it is the beginning
+    return Span(late if late - early < 3600 * _SECOND else early, last + 1)
 
 
 def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
@@ -215,20 +252,82 @@ def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
     Columns ``node``, ``last_seen`` (its last row or statement of completeness), ``flows`` (connections it
     reported, whether or not another node did so too), ``observed``, ``lost``, ``discarded``.
     """
+    rows = _reported(span)
     sql = (
         "SELECT node, max(seen) AS last_seen, sum(began) AS flows, sum(heard) AS observed, "
         "sum(missed) AS lost, sum(shed) AS discarded FROM ("
-        "SELECT node, max(time) AS seen, sum(connections_started) AS began, toUInt64(0) AS heard, "
-        f"toUInt64(0) AS missed, toUInt64(0) AS shed FROM flows WHERE {_WITHIN} GROUP BY node "
+        "SELECT node, max(last_seen) AS seen, sum(connections_started) AS began, toUInt64(0) AS heard, "
+        f"toUInt64(0) AS missed, toUInt64(0) AS shed FROM ({rows.sql}) GROUP BY node "
         "UNION ALL SELECT node, max(time), toUInt64(0), sum(observed), sum(lost), sum(discarded) "
-        f"FROM completeness WHERE {_WITHIN} GROUP BY node) GROUP BY node ORDER BY node"
+        f"FROM completeness WHERE {_WITHIN} AND source != 'retention' GROUP BY node) "
+        "GROUP BY node ORDER BY node"
     )
-    return ledger.query(sql, _parameters(span))
+    return ledger.query(sql, rows.parameters)
 
 
-def _counted(condition: filters.Condition) -> str:
-    """The rows that totals are made of, in a query of their own: an alias must not capture a column here."""
-    return f"SELECT * FROM flows_counted WHERE {_WITHIN} AND ({condition.sql})"
+def parts(
+    span: Span, condition: filters.Condition = filters.EVERYTHING, bucket_seconds: int = 3600
+) -> list[tuple[str, Span]]:
+    """Which table answers for which part of a span.
+
+    Args:
+        span: The span.
+        condition: What is asked of the rows; only the raw ones have all columns.
+        bucket_seconds: The stretches into which the answer will be divided.
+    """
+    if not condition.columns <= _KEYS:
+        return [("flows", span)]
+    length = (span.end - span.start) // _SECOND
+    levels = [
+        table for table, least in _LEVELS if length >= least and not bucket_seconds % ddl.ROLLUPS[table]
+    ]
+    if levels:  # once it is worth looking at a rollup, the finer ones may have the ends
+        levels = [table for table, _ in _LEVELS if ddl.ROLLUPS[table] <= ddl.ROLLUPS[levels[0]]]
+    return _split(span, levels)
+
+
+def _split(span: Span, levels: list[str]) -> list[tuple[str, Span]]:
+    if span.start >= span.end:
+        return []
+    if not levels:
+        return [("flows", span)]
+    unit = ddl.ROLLUPS[levels[0]] * _SECOND
+    first, last = -(-span.start // unit) * unit, span.end // unit * unit
+    if first >= last:
+        return _split(span, levels[1:])
+    before, after = Span(span.start, first), Span(last, span.end)
+    return [*_split(before, levels[1:]), (levels[0], Span(first, last)), *_split(after, levels[1:])]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows to make totals of, as a query of their own: an alias must not capture a column here."""
+
+    sql: str
+    parameters: parameters.Parameters
+
+
+def _counted(span: Span, condition: filters.Condition, bucket_seconds: int = 3600) -> _Rows:
+    """The rows of a span that fulfil a condition, and no connection twice."""
+    return _reported(span, condition, f"({condition.sql}) AND {ddl.counted(_HOURS)}", bucket_seconds)
+
+
+def _reported(
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    test: str = "1",
+    bucket_seconds: int = 3600,
+) -> _Rows:
+    selected, bound = [], _parameters(span, condition)
+    for number, (table, part) in enumerate(parts(span, condition, bucket_seconds)):
+        start, end = f"start{number}", f"end{number}"
+        bound |= {start: part.start, end: part.end}
+        seen = _RAW_SEEN if table == "flows" else _ROLLUP_SEEN
+        within = f"time >= {_MOMENT.format(name=start)} AND time < {_MOMENT.format(name=end)}"
+        selected.append(f"SELECT {_TOTALLED}, {seen} FROM {table} WHERE {within} AND {test}")
+    if not selected:  # an empty span
+        selected.append(f"SELECT {_TOTALLED}, {_RAW_SEEN} FROM flows WHERE 0")
+    return _Rows(" UNION ALL ".join(selected), bound)
 
 
 def _rows(moment: str, condition: filters.Condition) -> str:

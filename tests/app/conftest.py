@@ -156,7 +156,7 @@ def completeness(now: int, minutes: int = 58) -> pa.Table:
         {
             "time": now - minute * 60 * SECOND - 3 * SECOND * number, "node": f"node-{letter}",
             "source": "conntrack", "observed": 9_000 + 70 * minute,
-            "lost": 214 if (letter, minute) == ("b", 21) else 0, "discarded": 0, "note": "",
+            "lost": 214 if (letter, minute) == ("b", 21) else 0, "discarded": 0, "incomplete": 0, "note": "",
         }
         for minute in range(minutes)
         for number, letter in enumerate("abc", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,8 +10,11 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from clickhouse_server import Server, clickhouse, cluster, installed, mortal  # noqa: F401 (fixtures)
+
 from model import address, columns
-from store import chdb, ddl, gateway, http, transport
+from store import chdb, ddl, gateway, http, migrations, native, transport
 
 HOUR = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 
@@ -33,7 +37,7 @@ def _gateway(_engine: chdb.Embedded) -> Iterator[gateway.Gateway]:
 @pytest.fixture
 def ledger(_engine: chdb.Embedded) -> chdb.Embedded:
     """The ledger, empty."""
-    for table in ddl.TABLES:
+    for table in ddl.STORED:
         _engine._writer.query(f"TRUNCATE TABLE {table}")
     return _engine
 
@@ -48,6 +52,43 @@ def url(_gateway: gateway.Gateway, ledger: chdb.Embedded) -> str:
 def reader(request: pytest.FixtureRequest, ledger: chdb.Embedded, url: str) -> transport.Transport:
     """Each way to ask the empty ledger."""
     return ledger if request.param == "embedded" else http.Remote(url)
+
+
+@pytest.fixture(scope="session")
+def made(clickhouse: Server) -> Iterator[native.Server]:  # noqa: F811
+    """The session's server, with the schema in it."""
+    opened = native.Server(clickhouse.native_url)
+    migrations.bring_up_to_date(opened, ddl.ages(0))
+    yield opened
+    opened.close()
+
+
+def _emptied(server: native.Server) -> native.Server:
+    for table in ddl.STORED:
+        server.command(f"TRUNCATE TABLE {table}", {})
+    return server
+
+
+def _way(name: str, request: pytest.FixtureRequest) -> transport.Transport:
+    """An empty ledger by one of the ways to it; only what that way needs is started."""
+    if name == "chdb":
+        return request.getfixturevalue("ledger")
+    if name == "gateway":
+        return http.Remote(request.getfixturevalue("url"))
+    server = _emptied(request.getfixturevalue("made"))
+    return server if name == "native" else http.Remote(request.getfixturevalue("clickhouse").http_url)
+
+
+@pytest.fixture(params=["chdb", "native", "http"])
+def owner(request: pytest.FixtureRequest) -> transport.Transport:
+    """Each way to write an empty ledger."""
+    return _way(request.param, request)
+
+
+@pytest.fixture(params=["chdb", "native", "http", "gateway"])
+def asker(request: pytest.FixtureRequest) -> transport.Transport:
+    """Each way to ask an empty ledger."""
+    return _way(request.param, request)
 
 
 @pytest.fixture
@@ -74,6 +115,7 @@ def completeness() -> Callable[..., pa.Table]:
             "observed": 1,
             "lost": 0,
             "discarded": 0,
+            "incomplete": 0,
             "note": "",
         }
         return pa.Table.from_pylist([plain | row for row in rows], schema=ddl.COMPLETENESS)

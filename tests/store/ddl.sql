@@ -1,20 +1,20 @@
 CREATE TABLE IF NOT EXISTS flows
 (
-    time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
-    started DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
-    ended DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    started DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    ended DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     node LowCardinality(String) CODEC(ZSTD(1)),
     src_address IPv6 CODEC(ZSTD(1)),
-    src_port UInt16 CODEC(T64, ZSTD(1)),
+    src_port UInt16 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
-    dst_port UInt16 CODEC(T64, ZSTD(1)),
+    dst_port UInt16 CODEC(ZSTD(1)),
     protocol UInt8 CODEC(ZSTD(1)),
     icmp_type UInt8 CODEC(ZSTD(1)),
     icmp_code UInt8 CODEC(ZSTD(1)),
     service_address IPv6 CODEC(ZSTD(1)),
-    service_port UInt16 CODEC(T64, ZSTD(1)),
+    service_port UInt16 CODEC(ZSTD(1)),
     snat_address IPv6 CODEC(ZSTD(1)),
-    snat_port UInt16 CODEC(T64, ZSTD(1)),
+    snat_port UInt16 CODEC(ZSTD(1)),
     forward_packets UInt64 CODEC(T64, ZSTD(1)),
     forward_bytes UInt64 CODEC(T64, ZSTD(1)),
     reverse_packets UInt64 CODEC(T64, ZSTD(1)),
@@ -49,9 +49,101 @@ CREATE TABLE IF NOT EXISTS flows
 )
 ENGINE = MergeTree
 PARTITION BY toDate(time)
-ORDER BY (toStartOfHour(time), src_namespace, dst_namespace, verdict, time)
+ORDER BY (toStartOfHour(time), src_namespace, dst_namespace, time, dst_workload, dst_port, dst_address, src_address, src_port)
 TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1;
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS flows_minute
+(
+    time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    node LowCardinality(String) CODEC(ZSTD(1)),
+    src_address IPv6 CODEC(ZSTD(1)),
+    dst_address IPv6 CODEC(ZSTD(1)),
+    dst_port UInt16 CODEC(ZSTD(1)),
+    protocol UInt8 CODEC(ZSTD(1)),
+    verdict LowCardinality(String) CODEC(ZSTD(1)),
+    egress_action LowCardinality(String) CODEC(ZSTD(1)),
+    ingress_action LowCardinality(String) CODEC(ZSTD(1)),
+    deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
+    attribution LowCardinality(String) CODEC(ZSTD(1)),
+    reporter LowCardinality(String) CODEC(ZSTD(1)),
+    peer_node LowCardinality(String) CODEC(ZSTD(1)),
+    src_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload LowCardinality(String) CODEC(ZSTD(1)),
+    src_pod LowCardinality(String) CODEC(ZSTD(1)),
+    src_labels_id UInt64 CODEC(ZSTD(1)),
+    dst_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload LowCardinality(String) CODEC(ZSTD(1)),
+    dst_pod LowCardinality(String) CODEC(ZSTD(1)),
+    dst_labels_id UInt64 CODEC(ZSTD(1)),
+    service_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    service LowCardinality(String) CODEC(ZSTD(1)),
+    service_port_name LowCardinality(String) CODEC(ZSTD(1)),
+    forward_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    forward_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_started SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_ended SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toDate(time)
+PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
+ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, node, src_address, dst_address, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, service_namespace, service, service_port_name)
+TTL toDate(time) + toIntervalDay(90)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS flows_hour
+(
+    time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    node LowCardinality(String) CODEC(ZSTD(1)),
+    src_address IPv6 CODEC(ZSTD(1)),
+    dst_address IPv6 CODEC(ZSTD(1)),
+    dst_port UInt16 CODEC(ZSTD(1)),
+    protocol UInt8 CODEC(ZSTD(1)),
+    verdict LowCardinality(String) CODEC(ZSTD(1)),
+    egress_action LowCardinality(String) CODEC(ZSTD(1)),
+    ingress_action LowCardinality(String) CODEC(ZSTD(1)),
+    deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
+    attribution LowCardinality(String) CODEC(ZSTD(1)),
+    reporter LowCardinality(String) CODEC(ZSTD(1)),
+    peer_node LowCardinality(String) CODEC(ZSTD(1)),
+    src_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload LowCardinality(String) CODEC(ZSTD(1)),
+    src_pod LowCardinality(String) CODEC(ZSTD(1)),
+    src_labels_id UInt64 CODEC(ZSTD(1)),
+    dst_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload LowCardinality(String) CODEC(ZSTD(1)),
+    dst_pod LowCardinality(String) CODEC(ZSTD(1)),
+    dst_labels_id UInt64 CODEC(ZSTD(1)),
+    service_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    service LowCardinality(String) CODEC(ZSTD(1)),
+    service_port_name LowCardinality(String) CODEC(ZSTD(1)),
+    forward_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    forward_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_started SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_ended SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
+ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, node, src_address, dst_address, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, service_namespace, service, service_port_name)
+TTL toDate(time) + toIntervalDay(400)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS label_sets
 (
@@ -59,7 +151,8 @@ CREATE TABLE IF NOT EXISTS label_sets
     labels Map(LowCardinality(String), String)
 )
 ENGINE = ReplacingMergeTree
-ORDER BY labels_id;
+ORDER BY labels_id
+SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS completeness
 (
@@ -75,8 +168,8 @@ CREATE TABLE IF NOT EXISTS completeness
 ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), node, source, time)
-TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1;
+TTL toDate(time) + toIntervalDay(400)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS policy_hits
 (
@@ -97,7 +190,68 @@ ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), namespace, name, direction, rule, node, time)
 TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1;
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS reporting
+(
+    hour DateTime('UTC'),
+    node LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(hour)
+ORDER BY (hour, node)
+TTL toDate(hour) + toIntervalDay(400)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS endpoints
+(
+    address IPv6,
+    kind LowCardinality(String),
+    namespace LowCardinality(String),
+    workload_kind LowCardinality(String),
+    workload LowCardinality(String),
+    pod String CODEC(ZSTD(1)),
+    node LowCardinality(String),
+    labels_id UInt64,
+    valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (address, valid_from, kind, namespace, workload, pod)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS services
+(
+    address IPv6,
+    port UInt16,
+    protocol UInt8,
+    namespace LowCardinality(String),
+    service LowCardinality(String),
+    port_name LowCardinality(String),
+    valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (address, port, protocol, valid_from, namespace, service)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS policies
+(
+    kind LowCardinality(String),
+    namespace LowCardinality(String),
+    name String CODEC(ZSTD(1)),
+    tier LowCardinality(String),
+    revision String CODEC(ZSTD(1)),
+    document String CODEC(ZSTD(3)),
+    valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (kind, namespace, name, valid_from)
+SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
@@ -105,12 +259,194 @@ CREATE TABLE IF NOT EXISTS schema_migrations
     applied DateTime64(3, 'UTC')
 )
 ENGINE = MergeTree
-ORDER BY version;
+ORDER BY version
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS reporting_filled TO reporting AS
+SELECT DISTINCT toStartOfHour(time) AS hour, node FROM completeness;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flows_minute_filled TO flows_minute AS
+SELECT
+    node,
+    dst_port,
+    protocol,
+    verdict,
+    egress_action,
+    ingress_action,
+    deciding_rule,
+    attribution,
+    reporter,
+    peer_node,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_labels_id,
+    service_namespace,
+    service,
+    service_port_name,
+    bucket AS time,
+    src_address_kept AS src_address,
+    dst_address_kept AS dst_address,
+    src_pod_kept AS src_pod,
+    dst_pod_kept AS dst_pod,
+    forward_packets_sum AS forward_packets,
+    forward_bytes_sum AS forward_bytes,
+    reverse_packets_sum AS reverse_packets,
+    reverse_bytes_sum AS reverse_bytes,
+    connections_started_sum AS connections_started,
+    connections_ended_sum AS connections_ended,
+    earliest AS first_seen,
+    latest AS last_seen
+FROM
+(
+SELECT
+    node,
+    dst_port,
+    protocol,
+    verdict,
+    egress_action,
+    ingress_action,
+    deciding_rule,
+    attribution,
+    reporter,
+    peer_node,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_labels_id,
+    service_namespace,
+    service,
+    service_port_name,
+    toDateTime64(toStartOfMinute(time), 9, 'UTC') AS bucket,
+    if(src_workload = '' AND src_pod = '', src_address, toIPv6('::')) AS src_address_kept,
+    if(dst_workload = '' AND dst_pod = '', dst_address, toIPv6('::')) AS dst_address_kept,
+    if(src_workload = '', src_pod, '') AS src_pod_kept,
+    if(dst_workload = '', dst_pod, '') AS dst_pod_kept,
+    sum(forward_packets) AS forward_packets_sum,
+    sum(forward_bytes) AS forward_bytes_sum,
+    sum(reverse_packets) AS reverse_packets_sum,
+    sum(reverse_bytes) AS reverse_bytes_sum,
+    sum(connections_started) AS connections_started_sum,
+    sum(connections_ended) AS connections_ended_sum,
+    min(time) AS earliest,
+    max(time) AS latest
+FROM flows
+GROUP BY bucket, node, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, service_namespace, service, service_port_name, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept
+);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flows_hour_filled TO flows_hour AS
+SELECT
+    bucket AS time,
+    node,
+    src_address,
+    dst_address,
+    dst_port,
+    protocol,
+    verdict,
+    egress_action,
+    ingress_action,
+    deciding_rule,
+    attribution,
+    reporter,
+    peer_node,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_pod,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_pod,
+    dst_labels_id,
+    service_namespace,
+    service,
+    service_port_name,
+    forward_packets_sum AS forward_packets,
+    forward_bytes_sum AS forward_bytes,
+    reverse_packets_sum AS reverse_packets,
+    reverse_bytes_sum AS reverse_bytes,
+    connections_started_sum AS connections_started,
+    connections_ended_sum AS connections_ended,
+    earliest AS first_seen,
+    latest AS last_seen
+FROM
+(
+SELECT
+    toDateTime64(toStartOfHour(time), 9, 'UTC') AS bucket,
+    node,
+    src_address,
+    dst_address,
+    dst_port,
+    protocol,
+    verdict,
+    egress_action,
+    ingress_action,
+    deciding_rule,
+    attribution,
+    reporter,
+    peer_node,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_pod,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_pod,
+    dst_labels_id,
+    service_namespace,
+    service,
+    service_port_name,
+    sum(forward_packets) AS forward_packets_sum,
+    sum(forward_bytes) AS forward_bytes_sum,
+    sum(reverse_packets) AS reverse_packets_sum,
+    sum(reverse_bytes) AS reverse_bytes_sum,
+    sum(connections_started) AS connections_started_sum,
+    sum(connections_ended) AS connections_ended_sum,
+    min(first_seen) AS earliest,
+    max(last_seen) AS latest
+FROM flows_minute
+GROUP BY bucket, node, src_address, dst_address, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, service_namespace, service, service_port_name
+);
 
 CREATE OR REPLACE VIEW flows_counted AS
 SELECT *
 FROM flows
 WHERE NOT (
     reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-    AND (peer_node, toStartOfHour(time)) IN (SELECT node, toStartOfHour(time) FROM completeness)
+    AND (peer_node, toStartOfHour(time)) IN (SELECT node, hour FROM reporting WHERE 1)
+);
+
+CREATE OR REPLACE VIEW flows_minute_counted AS
+SELECT *
+FROM flows_minute
+WHERE NOT (
+    reporter = 'src' AND verdict != 'denied' AND peer_node != ''
+    AND (peer_node, toStartOfHour(time)) IN (SELECT node, hour FROM reporting WHERE 1)
+);
+
+CREATE OR REPLACE VIEW flows_hour_counted AS
+SELECT *
+FROM flows_hour
+WHERE NOT (
+    reporter = 'src' AND verdict != 'denied' AND peer_node != ''
+    AND (peer_node, toStartOfHour(time)) IN (SELECT node, hour FROM reporting WHERE 1)
 );

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
+import random
 from collections.abc import Callable
 
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from lab import ledger as imagined
 from model import columns
-from store import chdb, filters, queries, transport
+from store import chdb, ddl, filters, parameters, queries, transport
 
 Build = Callable[..., pa.RecordBatch]
 SECOND = 1_000_000_000
@@ -172,3 +178,171 @@ def test_nodes_say_what_they_lost(
     ledger.insert("completeness", completeness({"node": "a", "lost": 3}, {"node": "b", "observed": 0}))
     rows = queries.nodes(reader, span).select(["node", "flows", "observed", "lost"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [("a", 2, 1, 3), ("b", 0, 0, 0)]
+
+
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+ALWAYS = (("flows_hour", 0), ("flows_minute", 0))
+"""Levels that make any span worth a look at the rollups."""
+
+
+@pytest.fixture
+def five_hours(ledger: chdb.Embedded, completeness: Build, hour: int) -> chdb.Embedded:
+    """Flows of a cluster at any moment of five hours; not every node says in every hour that it reports."""
+    shape = imagined.Shape(pods=40, nodes=4, workloads=6, namespaces=3, outside=9, interval_seconds=2400)
+    chance = np.random.default_rng(7)
+    for batch in imagined.Cluster(5, shape, start=hour).batches(9000, 3000, a_second=1):
+        times = columns.numbers(batch.column("time")) - chance.integers(0, 2400 * SECOND, len(batch))
+        at = batch.schema.get_field_index("time")
+        ledger.insert(
+            "flows", batch.set_column(at, batch.schema.field(at), columns.array(times, columns.TIME))
+        )
+    said = [{"node": f"node-{n}", "time": hour + h * HOUR + 5} for n in range(4) for h in range(5) if n != h]
+    ledger.insert("completeness", completeness(*said))
+    return ledger
+
+
+CONDITIONS = [
+    "",
+    "verdict = denied",
+    "src.namespace = team-1 and not dst.port in (53, 443)",
+    "dst.workload contains service and protocol = tcp",
+    "node = node-1 or service = service-2",
+    "reporter = src and verdict != denied",
+    "kind = public",
+    "labels_id > 4611686018427387904",
+]
+
+
+@pytest.mark.parametrize("text", CONDITIONS)
+def test_rollups_answer_as_the_flows_do(
+    five_hours: chdb.Embedded, hour: int, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Spans that begin and end with an hour, with a minute, or anywhere."""
+    chance, condition = random.Random(text), filters.compile(text)
+    for unit in (HOUR, MINUTE, 1):
+        ends = sorted(chance.randrange(-HOUR // unit, 6 * HOUR // unit) for _ in range(2))
+        span = queries.Span(*(hour + end * unit for end in ends))
+        answers = []
+        for levels in ((), ALWAYS):
+            monkeypatch.setattr(queries, "_LEVELS", levels)
+            answers.append(_everything(five_hours, span, condition))
+        assert answers[0] == answers[1]
+
+
+def _everything(ledger: chdb.Embedded, span: queries.Span, condition: filters.Condition) -> list[object]:
+    return [
+        queries.summary(ledger, span, condition),
+        *(queries.timeline(ledger, span, condition, bucket).to_pylist() for bucket in (10, 60, 3600)),
+        queries.edges(ledger, span, condition).to_pylist(),
+        queries.edges(ledger, span, condition, limit=7).to_pylist(),
+        queries.graph(ledger, span, condition).to_pylist(),
+        queries.nodes(ledger, span).to_pylist(),
+    ]
+
+
+def test_rollups_are_read_for_long_spans(five_hours: chdb.Embedded, hour: int) -> None:
+    """With the flows themselves gone, whole hours are still there."""
+    five_hours._writer.query("TRUNCATE TABLE flows")
+    assert queries.summary(five_hours, queries.Span(hour, hour + 4 * HOUR)).flows > 1000
+    assert queries.summary(five_hours, queries.Span(hour, hour + HOUR)).flows == 0
+    found = queries.bounds(five_hours)
+    assert found is not None
+    assert found.start == hour
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text", "bucket", "tables"),
+    [
+        (0, HOUR, "", 60, ["flows"]),
+        (0, 4 * HOUR, "", 60, ["flows_minute"]),
+        (1, 4 * HOUR, "", 60, ["flows", "flows_minute"]),
+        (0, 4 * HOUR, "", 10, ["flows"]),
+        (0, 4 * HOUR, "src.port = 1", 60, ["flows"]),
+        (0, 4 * HOUR, "src.address in 10.0.0.0/8", 60, ["flows"]),
+        (0, 4 * HOUR, "src.pod = web-1", 60, ["flows"]),
+        (0, 4 * HOUR, "src.label.app = web", 60, ["flows_minute"]),
+        (0, 4 * DAY, "", 3600, ["flows_hour"]),
+        (0, 4 * DAY, "", 60, ["flows_minute"]),
+        (1, 4 * DAY + 1, "", 3600, ["flows", "flows_minute", "flows_hour", "flows"]),
+        (MINUTE, 4 * DAY + MINUTE, "", 3600, ["flows_minute", "flows_hour", "flows_minute"]),
+        (5, 5, "", 3600, []),
+    ],
+)
+def test_each_part_of_a_span_has_its_table(
+    start: int, end: int, text: str, bucket: int, tables: list[str]
+) -> None:
+    found = queries.parts(queries.Span(start, end), filters.compile(text), bucket)
+    assert [table for table, _ in found] == tables
+    edges = [edge for _, part in found for edge in (part.start, part.end)]
+    assert edges[1:-1:2] == edges[2::2]
+    assert [*edges[:1], *edges[-1:]] in ([], [start, end])
+
+
+@dataclasses.dataclass
+class Listening:
+    """A ledger that keeps the statements it is given."""
+
+    ledger: chdb.Embedded
+    heard: list[str] = dataclasses.field(default_factory=list)
+
+    def query(self, sql: str, values: parameters.Parameters) -> pa.Table:
+        self.heard.append(sql)
+        return self.ledger.query(sql, values)
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(
+        ["'", "''", '"', "`", "\\", "\\'", "--", "/*", "*/", "; DROP TABLE flows", "' OR 1=1 --",
+         "{p0:String}", "%s", "$1", "\0", "\n", "‘", "＇", "é€😀",
+         ")) UNION ALL SELECT 1", "' INTO OUTFILE '/x"]
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["src.namespace", "verdict", "dst.address", "label.{}", "rule", "pod"])
+def test_nothing_typed_gets_into_a_statement(ledger: chdb.Embedded, hour: int, field: str) -> None:
+    """Whatever the value, the statements are those for any other value."""
+    escape = str.maketrans({"\\": "\\\\", "'": "\\'"})
+    span = queries.Span(hour - DAY, hour + DAY)
+
+    def said(value: str) -> list[str]:
+        listening = Listening(ledger)
+        name = field.format("app")
+        condition = filters.compile(f"{name} = '{value.translate(escape)}' or {name} != 'x'")
+        for ask in (queries.summary, queries.timeline, queries.edges, queries.graph, queries.flows):
+            ask(listening, span, condition)  # type: ignore[arg-type]
+        queries.since(listening, hour, condition)  # type: ignore[arg-type]
+        return listening.heard
+
+    if field in ("verdict", "dst.address"):
+        with pytest.raises(filters.errors.FilterError):
+            said("' OR 1=1 --")
+        return
+    usual = said("plain")
+
+    @hypothesis.settings(max_examples=15, deadline=None)
+    @hypothesis.given(HOSTILE)
+    def check(value: str) -> None:
+        assert said(value) == usual
+
+    check()
+
+
+def test_dropped_days_show_where_they_are_missed(
+    ledger: chdb.Embedded, completeness: Build, hour: int
+) -> None:
+    said = [
+        {"observed": 90},
+        {"source": "retention", "note": "flows", "observed": 0, "discarded": 10, "node": ""},
+    ]
+    ledger.insert("completeness", completeness(*said))
+    long = queries.Span(hour, hour + 4 * HOUR)
+    assert queries.summary(ledger, long).completeness == 1.0
+    raw = queries.summary(ledger, long, filters.compile("src.port = 1"))
+    assert (raw.completeness, raw.discarded) == (0.9, 10)
+    assert queries.nodes(ledger, long).column("node").to_pylist() == ["n"]
+
+
+def test_every_table_of_the_answer_exists() -> None:
+    assert {table for table, _ in queries._LEVELS} == set(ddl.ROLLUPS)

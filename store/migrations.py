@@ -1,0 +1,185 @@
+"""From any schema that was ever released to today's, with the rows.
+
+ClickHouse has no transactions over tables, so each step is one that may be done again, or by two processes
+at once, and changes nothing the second time: ``IF NOT EXISTS``, an insert with a token, a rename onto a name
+that stays taken. What has been reached is written down last.
+"""
+
+# ruff: noqa: S608 (what is pasted into a statement here are our own names and numbers)
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import pyarrow as pa
+
+from model import errors
+from store import ddl, parameters
+
+KNOWN = (2, ddl.SCHEMA_VERSION)
+"""The schema versions of ledgers that can be brought up to date."""
+
+_PIECE_ROWS = 250_000
+"""How many rows are copied at once, about: as one block, which 400 bytes a row make 100 MB."""
+
+
+class Ledger(Protocol):
+    """The part of a transport that this needs."""
+
+    def query(self, sql: str, parameters: parameters.Parameters) -> pa.Table:
+        """The rows that a statement selects."""
+
+    def command(self, sql: str, parameters: parameters.Parameters) -> None:
+        """Run a statement that changes the ledger."""
+
+
+def version(ledger: Ledger) -> int:
+    """The schema version of a ledger; 0 where there is none yet.
+
+    Raises:
+        StoreError: If the ledger does not answer, here and in every function below.
+    """
+    if not _exists(ledger, "schema_migrations"):
+        return 0
+    return _number(ledger, "SELECT max(version) FROM schema_migrations")
+
+
+def check(ledger: Ledger) -> None:
+    """Make sure that a ledger has today's schema.
+
+    Raises:
+        StoreError: If it has another one, or none.
+    """
+    found = version(ledger)
+    if found == 0:
+        raise errors.StoreError("there is no ledger yet: make one with `flowledger store init`")
+    require_known(found)
+    if found != ddl.SCHEMA_VERSION:
+        raise errors.StoreError(
+            f"the ledger has schema version {found} and this Flowledger needs {ddl.SCHEMA_VERSION}: "
+            "run `flowledger store migrate`"
+        )
+
+
+def require_known(found: int) -> None:
+    """Refuse a schema version that cannot be brought up to date.
+
+    Raises:
+        StoreError: If it is newer than ours, or older than any that was released.
+    """
+    if found not in KNOWN:
+        raise errors.StoreError(
+            f"the ledger has schema version {found} and this Flowledger knows {', '.join(map(str, KNOWN))}: "
+            "run the Flowledger that wrote it, or choose another ledger"
+        )
+
+
+def bring_up_to_date(ledger: Ledger, ages: ddl.Ages) -> tuple[int, int]:
+    """Make the schema, or bring an older one to today's version, with its rows.
+
+    Args:
+        ledger: Where.
+        ages: How long rows are kept, in tables that are made now.
+
+    Returns:
+        The version before, 0 for none, and the version now.
+
+    Raises:
+        StoreError: If the ledger has a version that we do not know; nothing is changed then.
+    """
+    found = version(ledger)
+    if found:
+        require_known(found)
+    for step in range(found + 1 if found else ddl.SCHEMA_VERSION, ddl.SCHEMA_VERSION + 1):
+        _STEPS[step](ledger, ages)
+        _write_down(ledger, step)
+    return found, ddl.SCHEMA_VERSION
+
+
+def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
+    """Flows in another order, with rollups; the other tables learn tokens.
+
+    The old flows are set aside and copied day by day, through the views that fill the rollups. A day that is
+    copied is dropped there. The emptied table stays until the next version: as long as its name is taken, no
+    second process can set aside the new flows.
+    """
+    if version(ledger) == 2 and _exists(ledger, "flows") and not _exists(ledger, _OLD):
+        _set_aside(ledger)
+    for statement in ddl.statements(ages):
+        ledger.command(statement, {})
+    for table in ("label_sets", "completeness", "policy_hits", "schema_migrations"):
+        ledger.command(ddl.modify_deduplication(table), {})
+    if _exists(ledger, _OLD):
+        ledger.command(f"INSERT INTO reporting (hour, node) {ddl.REPORTING}", {})
+        for day in _days(ledger):
+            _copy(ledger, day)
+
+
+_STEPS: dict[int, Callable[[Ledger, ddl.Ages], None]] = {3: _to_3}
+"""Version to what leads there from the one before, or from nothing."""
+
+_OLD = "flows_schema_2"
+
+
+def _set_aside(ledger: Ledger) -> None:
+    try:
+        ledger.command(f"RENAME TABLE flows TO {_OLD}", {})
+    except errors.StoreError:
+        if not _exists(ledger, _OLD):  # else another process was faster
+            raise
+
+
+def _days(ledger: Ledger) -> list[str]:
+    found = ledger.query(f"SELECT DISTINCT toString(toDate(time)) AS day FROM {_OLD} ORDER BY day", {})
+    return [str(day) for day in found.column("day").to_pylist()]
+
+
+def _copy(ledger: Ledger, day: str) -> None:
+    """Copy one day, in pieces that are the same whoever copies them, and drop it."""
+    sql = (
+        f"SELECT toUnixTimestamp(toStartOfHour(time)) AS hour, count() AS rows FROM {_OLD} "
+        "WHERE toDate(time) = {day:Date} GROUP BY hour ORDER BY hour"
+    )
+    for row in ledger.query(sql, {"day": day}).to_pylist():
+        pieces = -(-row["rows"] // _PIECE_ROWS)
+        for piece in range(pieces):
+            _copy_piece(ledger, row["hour"], piece, pieces)
+    ledger.command(f"ALTER TABLE {_OLD} DROP PARTITION {{day:Date}}", {"day": day})
+
+
+def _copy_piece(ledger: Ledger, hour: int, piece: int, pieces: int) -> None:
+    old = ledger.query(f"SELECT * FROM {_OLD} LIMIT 0", {}).column_names
+    names = ", ".join(name for name in ddl.TABLES["flows"].names if name in old)
+    token = f"schema 3: flows of {hour}, {piece} of {pieces}".encode().hex()
+    settings = {
+        **parameters.inserting(token),
+        "max_threads": "1",
+        "max_insert_threads": "1",
+        # one block, whatever it is made of: that is what a token stands for
+        "min_insert_block_size_rows": str(1 << 40),
+        "min_insert_block_size_bytes": "0",
+    }
+    pasted = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
+    ledger.command(
+        f"INSERT INTO flows ({names}) SETTINGS {pasted} SELECT {names} FROM {_OLD} "
+        f"WHERE toStartOfHour(time) = toDateTime({hour}, 'UTC') "
+        f"AND cityHash64(src_address, dst_address, src_port, started) % {pieces} = {piece}",
+        {},
+    )
+
+
+def _write_down(ledger: Ledger, reached: int) -> None:
+    ledger.command(
+        f"INSERT INTO schema_migrations SELECT {reached}, now64(3) "
+        f"WHERE {reached} NOT IN (SELECT version FROM schema_migrations)",
+        {},
+    )
+
+
+def _exists(ledger: Ledger, table: str) -> bool:
+    sql = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+    return _number(ledger, sql, {"name": table}) > 0
+
+
+def _number(ledger: Ledger, sql: str, values: parameters.Parameters | None = None) -> int:
+    return int(ledger.query(sql, values or {}).column(0)[0].as_py())
