@@ -1,6 +1,7 @@
 """The composition root: builds the parts of a process, in an order that leaves no half-made thing.
 
 First everything is opened that can be refused (manifests, sockets), then the ledger, then all is started.
+Rows go from the recorder to the writer, which has them on the disk before it offers them to the ledger.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import pathlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
 
 import prometheus_client
 
@@ -20,9 +22,10 @@ from collector import collector
 from enrich import manifests
 from model import errors
 from runtime import component, metrics, probes, settings
-from store import gateway, transport
+from store import gateway, location, transport, writer
 
 _APP_SECONDS = 20
+_SPOOL = pathlib.Path("/var/lib/flowledger/spool")
 
 
 class App:
@@ -107,7 +110,7 @@ def running(
         nodes: One collector's settings each.
         with_gateway: Whether to serve the ledger over HTTP.
         with_app: Whether to start the explorer, which needs the gateway.
-        into: Where flows go; None for the ledger of the settings.
+        into: Where flows go, without a spool; None for the ledger of the settings.
 
     Raises:
         FlowledgerError: If a part cannot be had; then nothing runs.
@@ -127,27 +130,44 @@ def running(
         undo.callback(ledger.close)
         if not into and nodes and not ledger.takes_rows:
             raise errors.SetupError(
-                f"{configured.store.url} is read-only: record into a folder, with --store chdb:///FOLDER"
+                f"{location.shown(configured.store.url)} is read-only: record into a folder, with --store chdb:///FOLDER"
             )
-        recording.open(ledger)
         group = component.Group()
         undo.callback(group.stop)
+        checks = {one.node: one.check for one in collectors}
+        if into or not nodes:
+            recording.open(ledger)
+        else:
+            # first of all that is started, so that it is the last to stop, when nobody has rows any more
+            spooled = writer.Writer(
+                ledger, spool_folder(configured.store), configured.store, configured.collector.node, measured
+            )
+            group.start(spooled)
+            recording.open(spooled)
+            checks["store"] = spooled.check
         if with_gateway:
             served = gateway.Gateway(ledger, configured.gateway.host, configured.gateway.port)
             group.start(served)
             if with_app:
                 group.start(App(served.url, configured.app))
         if configured.metrics.port:
-            group.start(_probes(configured.metrics, registry, collectors))
+            group.start(_probes(configured.metrics, registry, checks))
         for one in collectors:
             group.start(one)
         yield ledger
 
 
+def spool_folder(configured: settings.Store) -> pathlib.Path:
+    """Where rows are on their way to the ledger."""
+    if configured.spool:
+        return pathlib.Path(configured.spool)
+    parts = urllib.parse.urlsplit(configured.url)
+    return pathlib.Path(urllib.parse.unquote(parts.path), "spool") if parts.scheme == "chdb" else _SPOOL
+
+
 def _probes(
     configured: settings.Metrics,
     registry: prometheus_client.CollectorRegistry,
-    collectors: Sequence[collector.Collector],
+    checks: Mapping[str, probes.Check],
 ) -> probes.Probes:
-    checks = {one.node: one.check for one in collectors}
     return probes.Probes(configured.host, configured.port, registry, alive={}, ready=checks)

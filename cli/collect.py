@@ -157,6 +157,14 @@ class Stream:
         """
         raise errors.StoreError(_PRINTED)
 
+    def command(self, sql: str, parameters: parameters.Parameters) -> None:  # noqa: ARG002 (part of the form)
+        """Refused: there is nothing to change.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise errors.StoreError(_PRINTED)
+
     def close(self) -> None:
         """End the stream."""
         if self._arrow is not None:

@@ -160,6 +160,47 @@ def flows(
     flows_command.run(url, filter_text, since=since, limit=limit, follow=follow, form=form)
 
 
+@cli.group()
+def store() -> None:
+    """The ledger itself: make it, bring it up to date, see what is in it."""
+
+
+_STORE_FORM = click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
+
+
+@store.command("init")
+@_STORE_FORM
+@_takes("--store")
+def store_init(form: str, **given: Any) -> None:
+    """Make the ledger's tables; where they are, nothing is changed."""
+    from cli import store as store_command
+
+    store_command.make(_load(given).settings.store, form)
+
+
+@store.command("migrate")
+@_STORE_FORM
+@_takes("--store")
+def store_migrate(form: str, **given: Any) -> None:
+    """Bring the tables of an older Flowledger up to date, with their rows."""
+    from cli import store as store_command
+
+    store_command.migrate(_load(given).settings.store, form)
+
+
+@store.command("status")
+@click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@_STORE_FORM
+@_takes()
+def store_status(ledger: str | None, form: str, **given: Any) -> None:
+    """Show what is in the ledger, how large it is, how complete, and what it will forget next."""
+    from cli import store as store_command
+
+    loaded = _load(given).settings
+    url = ledger or f"http://{loaded.gateway.host}:{loaded.gateway.port}"
+    store_command.show(url, loaded.store.retention_bytes, form)
+
+
 @cli.command()
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
 @_takes(*(flag for flag, _, _ in _SETTINGS))

@@ -16,9 +16,20 @@ from enrich import enricher, manifests, timeline
 from model import cluster, columns, enums, errors
 from policy import owners, parse, prefixes
 from runtime import logs, metrics
-from store import ddl, transport
+from store import ddl
 
 _limited = logs.Limited(__name__)
+
+
+class Sink(typing.Protocol):
+    """What takes rows: a ledger, or what stands before one."""
+
+    def insert(self, table: str, batch: pa.RecordBatch | pa.Table) -> None:
+        """Take rows for a table.
+
+        Raises:
+            StoreError: If it does not.
+        """
 
 
 class Recorder:
@@ -36,14 +47,14 @@ class Recorder:
         self._feed = feed
         self._metrics = measured
         self._lock = threading.Lock()
-        self._ledger: transport.Transport | None = None
+        self._ledger: Sink | None = None
         self._labels_written: set[int] = set()
         self._snapshot = feed.snapshot if feed else manifests.Snapshot()
         self._policies = _policies(self._snapshot)
         self._enricher = _enricher(self._snapshot)
 
-    def open(self, ledger: transport.Transport) -> None:
-        """Record into this ledger from now on."""
+    def open(self, ledger: Sink) -> None:
+        """Record into this from now on."""
         self._ledger = ledger
 
     def policies(self) -> collector.Policies:
@@ -81,7 +92,7 @@ class Recorder:
         except errors.ManifestError as error:
             _limited.warning("policies not taken over", error=str(error))
 
-    def _write_labels(self, ledger: transport.Transport) -> None:
+    def _write_labels(self, ledger: Sink) -> None:
         new = {k: v for k, v in self._snapshot.labels.items() if k not in self._labels_written}
         if new:
             rows: dict[str, list[Any]] = {"labels_id": list(new), "labels": list(new.values())}
@@ -89,9 +100,7 @@ class Recorder:
             self._labels_written |= new.keys()
 
     @staticmethod
-    def _write_policy_hits(
-        ledger: transport.Transport, node: str, time: int, counted: counters.Counted
-    ) -> None:
+    def _write_policy_hits(ledger: Sink, node: str, time: int, counted: counters.Counted) -> None:
         counts = counted.columns()
         rows = len(counts["packets"])
         if rows:

@@ -85,6 +85,48 @@ class Metrics:
             registry=registry,
         )
 
+        self._store(registry)
+
+    def _store(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.spool_bytes = prometheus_client.Gauge(
+            "flowledger_store_spool_bytes",
+            "Size of the rows on this node's disk that no ledger has yet, or has refused.",
+            registry=registry,
+        )
+        self.spool_files = prometheus_client.Gauge(
+            "flowledger_store_spool_files",
+            "Batches on this node's disk that no ledger has yet.",
+            registry=registry,
+        )
+        self.spool_oldest_seconds = prometheus_client.Gauge(
+            "flowledger_store_spool_oldest_seconds",
+            "Age of the oldest rows that no ledger has yet; 0 if there are none.",
+            registry=registry,
+        )
+        self.delivered_rows = prometheus_client.Counter(
+            "flowledger_store_delivered_rows",
+            "Rows that the ledger has taken.",
+            ["table"],
+            registry=registry,
+        )
+        self.discarded_rows = prometheus_client.Counter(
+            "flowledger_store_discarded_rows",
+            "Rows that were given up: no room in the spool (full), none on the disk (disk), refused by the "
+            "ledger (refused), or unreadable (damaged).",
+            ["table", "reason"],
+            registry=registry,
+        )
+        self.store_retries = prometheus_client.Counter(
+            "flowledger_store_retries",
+            "Offers that the ledger did not take, and that will be made again.",
+            registry=registry,
+        )
+        self.store_insert_seconds = prometheus_client.Histogram(
+            "flowledger_store_insert_seconds",
+            "Time that the ledger needs to take a batch, or to refuse it.",
+            registry=registry,
+        )
+
     def namespace(self, name: str) -> str:
         """The metric label for a namespace: its name, or ``other`` once there are too many."""
         if name not in self._namespaces and len(self._namespaces) >= _NAMESPACES:

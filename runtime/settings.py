@@ -78,7 +78,20 @@ class Store:
     url: str = "chdb:///var/lib/flowledger"
     """``chdb:///folder`` for the embedded engine, ``http://host:port`` to read another one's."""
     retention_days: int = _within(90, 0, 36_500)
-    """How long a ledger that is made now keeps its rows; 0 keeps them for ever."""
+    """How long a ledger that is made now keeps its flows, and their minutes; 0 keeps them for ever. Hours are
+    kept 310 days longer."""
+    retention_bytes: int = _within(0, 0, 1 << 60)
+    """How large the ledger may get: beyond that the oldest days are dropped, and counted; 0 for no bound."""
+    spool: str = ""
+    """Folder for rows on their way to the ledger, of one process; empty for ``spool`` inside the embedded
+    ledger's folder, and for /var/lib/flowledger/spool where the ledger is a server."""
+    spool_bytes: int = _within(1 << 30, 1 << 20, 1 << 50)
+    """How large the spool may get while the ledger is away; beyond that the oldest rows are discarded and
+    counted."""
+    batch_rows: int = _within(50_000, 1, 1_000_000)
+    """How many rows are offered to the ledger at once, at most."""
+    batch_seconds: float = _within(5.0, 0.1, 3600.0)
+    """How long rows are collected before they are offered; they are on the disk all that time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

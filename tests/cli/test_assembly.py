@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import pathlib
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from collector.nflog import source as nflog
 from lab import namespaces
 from model import errors
 from runtime import settings
-from store import transport
+from store import spool, spoolfile, transport
 
 HOST = "127.0.0.1"
 
@@ -199,6 +201,67 @@ def test_ledger_that_takes_no_rows_is_refused(
         assembly.running(configured, [node], with_gateway=False, with_app=False),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("configured", "folder"),
+    [
+        pytest.param(settings.Store(url="chdb:///data/a%20b"), "/data/a b/spool", id="embedded"),
+        pytest.param(
+            settings.Store(url="clickhouse://u:p@host:9000/db"), "/var/lib/flowledger/spool", id="server"
+        ),
+        pytest.param(settings.Store(url="http://host:8123"), "/var/lib/flowledger/spool", id="HTTP"),
+        pytest.param(settings.Store(url="chdb:///data", spool="/mnt/spool"), "/mnt/spool", id="chosen"),
+    ],
+)
+def test_spool_has_its_place(configured: settings.Store, folder: str) -> None:
+    assert str(assembly.spool_folder(configured)) == folder
+
+
+@pytest.fixture
+def away(
+    on_free_ports: settings.Settings, node: settings.Collector, tmp_path: pathlib.Path
+) -> settings.Settings:
+    """A node whose ledger nobody answers for."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        url = f"http://{HOST}:{free.getsockname()[1]}"
+    store = settings.Store(url=url, spool=str(tmp_path / "spool"), batch_seconds=0.1)
+    return dataclasses.replace(on_free_ports, store=store, collector=node)
+
+
+@pytest.mark.net
+def test_rows_wait_on_the_disk_while_the_ledger_is_away(
+    away: settings.Settings, node: settings.Collector, tmp_path: pathlib.Path
+) -> None:
+    """The first interval ends before the parts are handed out, the last one when they are ended."""
+    with assembly.running(away, [node], with_gateway=False, with_app=False):
+        measured = _ask(away.metrics.port, "/metrics")[1]
+        assert 'failed_intervals_total{node="node-1"}' not in measured
+        assert "flowledger_store_spool_files 0.0" not in measured
+        deadline = time.monotonic() + 20
+        while _ask(away.metrics.port, "/readyz")[0] == 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _ask(away.metrics.port, "/readyz")[1].startswith("store: ")
+    left = [spoolfile.read(path) for path in sorted((tmp_path / "spool").glob("*.arrow"))]
+    sources = [word for content in left for word in content.rows.column("source").to_pylist()]
+    assert sources.count("store") == sources.count("conntrack") == 2
+
+
+@pytest.mark.net
+def test_spool_of_another_process_ends_the_start(
+    away: settings.Settings, node: settings.Collector, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    with (folder / spool.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (
+            pytest.raises(errors.SetupError, match="in use by another process"),
+            assembly.running(away, [node], with_gateway=True, with_app=False),
+        ):
+            pass
+    assert not _listens(away.gateway.port)
 
 
 @pytest.mark.net

@@ -1,0 +1,141 @@
+"""``store``: the ledger itself: made, brought up to date, and looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from cli import output
+from model import errors
+from runtime import settings
+from store import ddl, location, migrations, status, transport
+
+_LARGEST = 12
+"""How many columns a terminal shows; programs get all."""
+
+
+def make(configured: settings.Store, form: str) -> None:
+    """Make the ledger; one that is there stays as it is.
+
+    Raises:
+        FlowledgerError: If it cannot be made, or is there with another schema.
+    """
+    with _opened(configured) as ledger:
+        found = migrations.version(ledger)
+        if found:
+            migrations.check(ledger)
+        else:
+            migrations.bring_up_to_date(ledger, ddl.ages(configured.retention_days))
+    _say(configured.url, found, form)
+
+
+def migrate(configured: settings.Store, form: str) -> None:
+    """Bring the ledger's schema up to date, with its rows.
+
+    Raises:
+        FlowledgerError: If there is no ledger, or one that we do not know.
+    """
+    with _opened(configured) as ledger:
+        if not migrations.version(ledger):
+            migrations.check(ledger)
+        found, _ = migrations.bring_up_to_date(ledger, ddl.ages(configured.retention_days))
+    _say(configured.url, found, form)
+
+
+def show(url: str, most_bytes: int, form: str) -> None:
+    """Print what the ledger holds.
+
+    Raises:
+        FlowledgerError: If it does not answer, or its schema is not ours.
+    """
+    with contextlib.closing(transport.open(url)) as ledger:
+        found = status.read(ledger, most_bytes)
+    if form == "json":
+        sys.stdout.write(json.dumps(_plain(found), indent=2) + "\n")
+    else:
+        _show(url, found, most_bytes)
+
+
+@contextlib.contextmanager
+def _opened(configured: settings.Store) -> Iterator[transport.Transport]:
+    """A ledger that can be changed, closed in the end."""
+    with contextlib.closing(transport.open(configured.url, configured.retention_days)) as ledger:
+        if not ledger.takes_rows:
+            raise errors.SetupError(
+                f"{location.shown(configured.url)} is read-only: its owner makes and migrates it"
+            )
+        yield ledger
+
+
+def _say(url: str, found: int, form: str) -> None:
+    now, url = ddl.SCHEMA_VERSION, location.shown(url)
+    if form == "json":
+        sys.stdout.write(json.dumps({"store": url, "before": found, "schema": now}) + "\n")
+    else:
+        was = {0: ", new", now: ", as it was"}.get(found, f", brought up from version {found}")
+        sys.stdout.write(f"{url}: schema version {now}{was}\n")
+
+
+def _plain(found: status.Status) -> dict[str, Any]:
+    span = found.span
+    return {
+        "schema": found.schema,
+        "bytes": found.bytes,
+        "first": _moment(span.start) if span else None,
+        "last": _moment(span.end - 1) if span else None,
+        "summary": dataclasses.asdict(found.summary) if found.summary else None,
+        "tables": found.tables.to_pylist(),
+        "columns": found.columns.to_pylist(),
+        "next_drops": _drops(found).to_pylist(),
+    }
+
+
+def _drops(found: status.Status) -> pa.Table:
+    rows = [{**dataclasses.asdict(drop.partition), "because": drop.because} for drop in found.next_drops]
+    names = ("table", "name", "rows", "bytes", "because")
+    return pa.table({name: [row[name] for row in rows] for name in names})
+
+
+def _show(url: str, found: status.Status, most_bytes: int) -> None:
+    console = output.console()
+    bound = f" of {_size(most_bytes)}" if most_bytes else ""
+    console.print(
+        f"{location.shown(url)}: schema version {found.schema}, {_size(found.bytes)}{bound} on disk",
+        markup=False,
+    )
+    if found.span is None or found.summary is None:
+        console.print("no flow yet")
+        return
+    said = found.summary
+    console.print(
+        f"{said.flows:,} connections and attempts from {_moment(found.span.start)[:19]} to "
+        f"{_moment(found.span.end)[:19]} UTC: {said.allowed:,} allowed, {said.denied:,} denied, "
+        f"{said.unknown:,} unknown"
+    )
+    console.print(f"{said.completeness:.2%} complete: {said.lost:,} lost, {said.discarded:,} discarded\n")
+    output.write(found.tables, "table", sys.stdout)
+    if len(found.columns):
+        console.print("The largest columns of flows:")
+        output.write(found.columns.slice(0, _LARGEST), "table", sys.stdout)
+    if found.next_drops:
+        console.print("What retention drops next:")
+        output.write(_drops(found), "table", sys.stdout)
+
+
+def _moment(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _size(count: int) -> str:
+    for unit, worth in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= worth:
+            return f"{count / worth:.1f} {unit}"
+    return f"{count} bytes"
