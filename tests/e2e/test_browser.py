@@ -103,7 +103,7 @@ def test_a_filter_narrows_the_flows(page, demo):
     story = page.locator(".st-key-story")
     sync_api.expect(story).to_contain_text("shop/coupons", timeout=20_000)
     sync_api.expect(story).to_contain_text("security.quarantine")
-    assert "coupons" in page.url
+    sync_api.expect(page).to_have_url(re.compile("coupons"))
 
 
 def test_a_wrong_filter_says_where(page, demo):
