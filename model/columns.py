@@ -61,11 +61,16 @@ class Column:
 _COUNTS = "T64, ZSTD(1)"
 
 
-def _text(name: str, stage: Stage, about: str, rollup: Rollup = Rollup.KEY) -> Column:
+def _text(name: str, stage: Stage, about: str, rollup: Rollup = Rollup.DROPPED) -> Column:
     return Column(
         name=name, arrow=TEXT, clickhouse="LowCardinality(String)", codec="ZSTD(1)",
         stage=stage, rollup=rollup, about=about,
     )  # fmt: skip
+
+
+def _key(name: str, stage: Stage, about: str) -> Column:
+    """A text by which the rollups tell rows apart."""
+    return _text(name, stage, about, Rollup.KEY)
 
 
 def _time(name: str, about: str) -> Column:
@@ -100,10 +105,10 @@ def _identity(side: str, end: str) -> list[Column]:
     """The identity columns of one end, ``src`` or ``dst``."""
     stage = Stage.IDENTITY
     return [
-        _text(f"{side}_kind", stage, f"what the {end}'s address stood for when the connection began"),
-        _text(f"{side}_namespace", stage, f"Kubernetes namespace of the {end}; empty if it has none"),
-        _text(f"{side}_workload_kind", stage, f"kind of the {end}'s owner: Deployment, Job, …"),
-        _text(f"{side}_workload", stage, f"name of the {end}'s owner, or of the node or network set"),
+        _key(f"{side}_kind", stage, f"what the {end}'s address stood for when the connection began"),
+        _key(f"{side}_namespace", stage, f"Kubernetes namespace of the {end}; empty if it has none"),
+        _key(f"{side}_workload_kind", stage, f"kind of the {end}'s owner: Deployment, Job, …"),
+        _key(f"{side}_workload", stage, f"name of the {end}'s owner, or of the node or network set"),
         _text(f"{side}_pod", stage, f"name of the {end}'s pod", Rollup.NAME),
         Column(
             name=f"{side}_labels_id", arrow=pa.uint64(), clickhouse="UInt64", codec="ZSTD(1)", stage=stage,
@@ -134,20 +139,19 @@ COLUMNS: tuple[Column, ...] = (
     _count("reverse_bytes", "their bytes, IP header included"),
     _count("connections_started", "1 in the first row of a connection or attempt, else 0"),
     _count("connections_ended", "1 in the row in which it ended, else 0"),
-    _text("tcp_state", Stage.JOIN, "TCP state at the end of the interval", Rollup.DROPPED),
-    _text("verdict", Stage.JOIN, "`allowed`, `denied` or `unknown` (sent on, and nobody answered)"),
+    _text("tcp_state", Stage.JOIN, "TCP state at the end of the interval"),
+    _key("verdict", Stage.JOIN, "`allowed`, `denied` or `unknown` (sent on, and nobody answered)"),
     _text("egress_action", Stage.JOIN, "what the source's egress policy said here; empty if not asked"),
     _text(
         "ingress_action", Stage.JOIN, "what the destination's ingress policy said here; empty if not asked"
     ),
-    _text("policy_trace", Stage.JOIN, "the ordered policy hits, separated by a space", Rollup.DROPPED),
-    _text("deciding_rule", Stage.JOIN, "the hit that decided: the last allow or deny of the trace"),
-    _text("attribution", Stage.JOIN, "how the verdict is known: `nflog`, `probe` or `none`"),
+    _text("policy_trace", Stage.JOIN, "the ordered policy hits, separated by a space"),
+    _key("deciding_rule", Stage.JOIN, "the hit that decided: the last allow or deny of the trace"),
+    _key("attribution", Stage.JOIN, "how the verdict is known: `nflog`, `probe` or `none`"),
     _text(
         "drop_reason",
         Stage.JOIN,
         "where no rule told: `policy`, `routing` or `unknown` dropped it; else empty",
-        Rollup.DROPPED,
     ),
     _text("reporter", Stage.IDENTITY, "which ends this node hosts: `src`, `dst`, `both`, `none`"),
     _text("peer_node", Stage.IDENTITY, "the other end's node, where the cluster knows one; else empty"),

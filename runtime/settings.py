@@ -88,7 +88,7 @@ class Store:
     spool_bytes: int = _within(1 << 30, 1 << 20, 1 << 50)
     """How large the spool may get while the ledger is away; beyond that the oldest rows are discarded and
     counted."""
-    batch_rows: int = _within(50_000, 1, 1_000_000)
+    batch_rows: int = _within(200_000, 1, 1_000_000)
     """How many rows are offered to the ledger at once, at most."""
     batch_seconds: float = _within(5.0, 0.1, 3600.0)
     """How long rows are collected before they are offered; they are on the disk all that time."""

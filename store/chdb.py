@@ -12,7 +12,6 @@ import fcntl
 import json
 import pathlib
 import queue
-import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -32,6 +31,8 @@ _BEGUN = {_LOCK, _DRAFT}
 
 _ENGINE = "clickhouse"
 _READERS = 4
+_WRITERS = 2
+"""An insert is the work of one thread, but for the merges that it calls for."""
 
 
 class Embedded:
@@ -64,7 +65,7 @@ class Embedded:
         Raises:
             StoreError: With ClickHouse's own words, if it refuses.
         """
-        table: pa.Table = self._ask(sql, parameters, "ArrowTable")
+        table: pa.Table = _run(self._readers, sql, parameters, "ArrowTable")
         return table
 
     def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
@@ -73,7 +74,7 @@ class Embedded:
         Raises:
             StoreError: As for `query`.
         """
-        answer: bytes = self._ask(sql, parameters, output_format).bytes()
+        answer: bytes = _run(self._readers, sql, parameters, output_format).bytes()
         return answer
 
     def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:
@@ -89,8 +90,8 @@ class Embedded:
         # hexadecimal digits any token can be pasted.
         settings = {**parameters.inserting(token.encode().hex()), "max_threads": "1"}
         pasted = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
-        with self._writing, _translated():
-            self._writer.query(
+        with _borrowed(self._writers) as writer, _translated():
+            writer.query(
                 f"INSERT INTO {table} ({names}) SETTINGS {pasted} "  # noqa: S608
                 f"SELECT {names} FROM Python(given)"
             )
@@ -101,41 +102,47 @@ class Embedded:
         Raises:
             StoreError: With ClickHouse's own words, if it refuses.
         """
-        with self._writing, _translated():
-            self._run(sql, parameters)
+        _run(self._writers, sql, parameters)
 
     def close(self) -> None:
         """Wait for the statements that run, close the folder and let others have it."""
         if self._lock.closed:
             return
-        for _ in range(_READERS):
-            self._readers.get().close()
-        with self._writing:
-            self._writer.close()
+        for connections, count in ((self._readers, _READERS), (self._writers, _WRITERS)):
+            for _ in range(count):
+                connections.get().close()
+            connections.put(None)  # whoever comes now learns that it is closed
         self._lock.close()
 
     def _open(self, folder: pathlib.Path, retention_days: int) -> None:
-        self._writing = threading.Lock()
-        self._writer = chdb.connect(str(folder))
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._writers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(_WRITERS):
+            self._writers.put(chdb.connect(str(folder)))
         for _ in range(_READERS):
             reader = chdb.connect(str(folder))
             reader.query("SET readonly = 1")
             self._readers.put(reader)
         migrations.bring_up_to_date(self, ddl.ages(retention_days))
 
-    def _run(self, sql: str, values: parameters.Parameters) -> None:
-        self._writer.query(sql, params=parameters.encode(values))
 
-    def _ask(self, sql: str, values: parameters.Parameters, output_format: str) -> Any:
-        if self._lock.closed:
+def _run(
+    connections: queue.SimpleQueue[Any], sql: str, values: parameters.Parameters, output_format: str = "CSV"
+) -> Any:
+    with _borrowed(connections) as connection, _translated():
+        return connection.query(sql, output_format, params=parameters.encode(values))
+
+
+@contextlib.contextmanager
+def _borrowed(connections: queue.SimpleQueue[Any]) -> Iterator[Any]:
+    """A connection for one statement."""
+    connection = connections.get()
+    try:
+        if connection is None:
             raise errors.StoreError("the ledger has been closed")
-        reader = self._readers.get()
-        try:
-            with _translated():
-                return reader.query(sql, output_format, params=parameters.encode(values))
-        finally:
-            self._readers.put(reader)
+        yield connection
+    finally:
+        connections.put(connection)
 
 
 def _check(folder: pathlib.Path) -> None:

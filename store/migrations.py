@@ -110,7 +110,8 @@ def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
     for table in ("label_sets", "completeness", "policy_hits", "schema_migrations"):
         ledger.command(ddl.modify_deduplication(table), {})
     if _exists(ledger, _OLD):
-        ledger.command(f"INSERT INTO reporting (hour, node) {ddl.REPORTING}", {})
+        hours = f"INSERT INTO completeness_hour {_once('schema 3: completeness')} {ddl.COMPLETENESS_HOUR}"
+        ledger.command(hours, {})
         for day in _days(ledger):
             _copy(ledger, day)
 
@@ -150,22 +151,26 @@ def _copy(ledger: Ledger, day: str) -> None:
 def _copy_piece(ledger: Ledger, hour: int, piece: int, pieces: int) -> None:
     old = ledger.query(f"SELECT * FROM {_OLD} LIMIT 0", {}).column_names
     names = ", ".join(name for name in ddl.TABLES["flows"].names if name in old)
-    token = f"schema 3: flows of {hour}, {piece} of {pieces}".encode().hex()
+    once = _once(f"schema 3: flows of {hour}, {piece} of {pieces}")
+    ledger.command(
+        f"INSERT INTO flows ({names}) {once} SELECT {names} FROM {_OLD} "
+        f"WHERE toStartOfHour(time) = toDateTime({hour}, 'UTC') "
+        f"AND cityHash64(src_address, dst_address, src_port, started) % {pieces} = {piece}",
+        {},
+    )
+
+
+def _once(token: str) -> str:
+    """The settings by which rows selected for an insert count once, however often it is done."""
     settings = {
-        **parameters.inserting(token),
+        **parameters.inserting(token.encode().hex()),
         "max_threads": "1",
         "max_insert_threads": "1",
         # one block, whatever it is made of: that is what a token stands for
         "min_insert_block_size_rows": str(1 << 40),
         "min_insert_block_size_bytes": "0",
     }
-    pasted = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
-    ledger.command(
-        f"INSERT INTO flows ({names}) SETTINGS {pasted} SELECT {names} FROM {_OLD} "
-        f"WHERE toStartOfHour(time) = toDateTime({hour}, 'UTC') "
-        f"AND cityHash64(src_address, dst_address, src_port, started) % {pieces} = {piece}",
-        {},
-    )
+    return "SETTINGS " + ", ".join(f"{name} = '{value}'" for name, value in settings.items())
 
 
 def _write_down(ledger: Ledger, reached: int) -> None:

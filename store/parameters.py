@@ -33,6 +33,8 @@ def inserting(token: str) -> dict[str, str]:
         "insert_deduplication_token": token or uuid.uuid4().hex,
         "deduplicate_blocks_in_dependent_materialized_views": "1",
         "async_insert": "0",
+        # what views have summed is summed already
+        "optimize_on_insert": "0",
     }
 
 

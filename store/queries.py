@@ -12,6 +12,7 @@ byte.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -57,20 +58,17 @@ _SECOND = 1_000_000_000
 _LEVELS = (("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
 """Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
 
+_STATEMENTS_BY_HOUR = 3 * 3600
+"""Seconds of a span from which on the hours of completeness are worth it."""
+
 _KEYS = frozenset(c.name for c in columns.COLUMNS if c.rollup is columns.Rollup.KEY)
 """What a condition may ask of a rollup."""
-_TOTALLED = ", ".join(["time", *(c.name for c in columns.COLUMNS if c.rollup is not columns.Rollup.DROPPED)])
-_RAW_SEEN = "time AS first_seen, time AS last_seen"
-_ROLLUP_SEEN = "first_seen, last_seen"
-
 _MOMENT = "fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')"
 _START, _END, _AFTER = (_MOMENT.format(name=name) for name in ("start", "end", "after"))
 _WITHIN = f"time >= {_START} AND time < {_END}"
-_HOURS = f"hour >= toStartOfHour({_START}) AND hour < {_END}"
-_DIRECTION = (
-    "multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', "
-    "egress_action != '', 'egress', '')"
-)
+_HOURS = f"time >= toStartOfHour({_START}) AND time < {_END}"
+_TWIN = {"flows_hour": "flows_hour_mirrored", "flows_minute": "flows"}
+"""Where the mirrored reports are that a rollup does not have."""
 _PROTOCOL = "transform(protocol, [{}], [{}], toString(protocol))".format(
     ", ".join(str(p.value) for p in enums.Protocol),
     ", ".join(f"'{enums.protocol_name(p.value)}'" for p in enums.Protocol),
@@ -94,12 +92,12 @@ def summary(
     sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.sql})"
     volume = _row(ledger.query(sql, rows.parameters))
     # what rules have counted and what was written is the same once more: only what is missing there adds up
+    said = _statements(span)
     by_source = (
         "SELECT sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
         "sum(lost) AS overrun, sum(discarded) AS shed, "
         "greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0) AS gone "
-        f"FROM completeness WHERE {_WITHIN} AND (source != 'retention' OR note = {{asked:String}}) "
-        "GROUP BY node, source"
+        f"FROM ({said.sql}) WHERE source != 'retention' OR note = {{asked:String}} GROUP BY node, source"
     )
     sql = (
         "SELECT sum(seen) AS observed, sum(overrun) AS lost, sum(shed) AS discarded, "
@@ -107,7 +105,7 @@ def summary(
     )
     # what retention has dropped is missing from an answer that needs just that table
     asked = max(parts(span, condition), key=lambda part: part[1].end - part[1].start, default=("", span))
-    losses = _row(ledger.query(sql, {**_parameters(span), "asked": asked[0]}))
+    losses = _row(ledger.query(sql, {**said.parameters, "asked": asked[0]}))
     observed, missing = losses.pop("observed"), losses.pop("missing")
     return Summary(
         **volume, **losses, completeness=observed / (observed + missing) if observed + missing else 1.0
@@ -153,8 +151,8 @@ def edges(
     rows = _counted(span, condition)
     keys = "dst_port, protocol, verdict, direction, deciding_rule, attribution"
     inner = (
-        f"SELECT {_END_KEYS}, dst_port, protocol, verdict, {_DIRECTION} AS direction, deciding_rule, "
-        f"attribution, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
+        f"SELECT {_END_KEYS}, {keys}, "
+        f" {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
         f"FROM ({rows.sql}) GROUP BY {_END_NAMES}, {keys} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
@@ -208,9 +206,15 @@ def flows(
         descending: Newest first, and so the newest ones where there are more than ``limit``.
     """
     order = "DESC" if descending else "ASC"
-    # the rows lie by hour: so asked, reading ends with the hour that fills the limit
-    by = f"toStartOfHour(time) {order}, time {order}"
-    sql = f"{_rows(_WITHIN, condition)} ORDER BY {by} LIMIT {{limit:UInt64}}"
+    # The rows lie by five minutes: so asked, reading ends with those that fill the limit. Times alone come
+    # first: to read all columns of five minutes for a few rows of them takes many times as long.
+    by = f"toStartOfFiveMinutes(time) {order}, time {order}"
+    last = "min(time)" if descending else "max(time)"
+    times = (
+        f"SELECT time FROM flows WHERE {_WITHIN} AND ({condition.sql}) ORDER BY {by} LIMIT {{limit:UInt64}}"
+    )
+    chosen = f"{_WITHIN} AND time {'>=' if descending else '<='} (SELECT {last} FROM ({times}))"
+    sql = f"{_rows(chosen, condition)} ORDER BY {by} LIMIT {{limit:UInt64}}"
     return ledger.query(sql, {**_parameters(span, condition), "limit": limit})
 
 
@@ -249,20 +253,17 @@ def bounds(ledger: transport.Transport) -> Span | None:
 def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
     """What each node reported in a span.
 
-    Columns ``node``, ``last_seen`` (its last row or statement of completeness), ``flows`` (connections it
-    reported, whether or not another node did so too), ``observed``, ``lost``, ``discarded``.
+    Columns ``node``, ``last_seen`` (its last statement of completeness), ``observed``, ``lost``,
+    ``discarded``.
     """
-    rows = _reported(span)
+    said = _statements(span)
     sql = (
-        "SELECT node, max(seen) AS last_seen, sum(began) AS flows, sum(heard) AS observed, "
-        "sum(missed) AS lost, sum(shed) AS discarded FROM ("
-        "SELECT node, max(last_seen) AS seen, sum(connections_started) AS began, toUInt64(0) AS heard, "
-        f"toUInt64(0) AS missed, toUInt64(0) AS shed FROM ({rows.sql}) GROUP BY node "
-        "UNION ALL SELECT node, max(time), toUInt64(0), sum(observed), sum(lost), sum(discarded) "
-        f"FROM completeness WHERE {_WITHIN} AND source != 'retention' GROUP BY node) "
-        "GROUP BY node ORDER BY node"
+        "SELECT node, max(last_seen) AS last, sum(observed) AS heard, sum(lost) AS missed, "
+        f"sum(discarded) AS shed FROM ({said.sql}) WHERE source != 'retention' GROUP BY node ORDER BY node"
     )
-    return ledger.query(sql, rows.parameters)
+    return ledger.query(sql, said.parameters).rename_columns(
+        ["node", "last_seen", "observed", "lost", "discarded"]
+    )
 
 
 def parts(
@@ -283,51 +284,84 @@ def parts(
     ]
     if levels:  # once it is worth looking at a rollup, the finer ones may have the ends
         levels = [table for table, _ in _LEVELS if ddl.ROLLUPS[table] <= ddl.ROLLUPS[levels[0]]]
-    return _split(span, levels)
+    return _split(span, {table: ddl.ROLLUPS[table] for table in levels}, "flows")
 
 
-def _split(span: Span, levels: list[str]) -> list[tuple[str, Span]]:
+def _split(span: Span, levels: Mapping[str, int], finest: str) -> list[tuple[str, Span]]:
+    """A span in parts, each for the coarsest table that can have it.
+
+    Args:
+        span: The span.
+        levels: Tables and how many seconds a row of each stands for, the coarsest first.
+        finest: The table that can have any part.
+    """
     if span.start >= span.end:
         return []
     if not levels:
-        return [("flows", span)]
-    unit = ddl.ROLLUPS[levels[0]] * _SECOND
+        return [(finest, span)]
+    (table, seconds), *rest = levels.items()
+    unit = seconds * _SECOND
     first, last = -(-span.start // unit) * unit, span.end // unit * unit
     if first >= last:
-        return _split(span, levels[1:])
+        return _split(span, dict(rest), finest)
     before, after = Span(span.start, first), Span(last, span.end)
-    return [*_split(before, levels[1:]), (levels[0], Span(first, last)), *_split(after, levels[1:])]
+    return [
+        *_split(before, dict(rest), finest), (table, Span(first, last)), *_split(after, dict(rest), finest)
+    ]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows to make totals of, as a query of their own: an alias must not capture a column here."""
+class _Sql:
+    """A piece of a statement, and the values for it."""
 
     sql: str
     parameters: parameters.Parameters
 
 
-def _counted(span: Span, condition: filters.Condition, bucket_seconds: int = 3600) -> _Rows:
-    """The rows of a span that fulfil a condition, and no connection twice."""
-    return _reported(span, condition, f"({condition.sql}) AND {ddl.counted(_HOURS)}", bucket_seconds)
-
-
-def _reported(
-    span: Span,
-    condition: filters.Condition = filters.EVERYTHING,
-    test: str = "1",
-    bucket_seconds: int = 3600,
-) -> _Rows:
+def _counted(span: Span, condition: filters.Condition, bucket_seconds: int = 3600) -> _Sql:
+    """The rows of a span that fulfil a condition, and no connection twice, with the columns of a rollup."""
+    found = parts(span, condition, bucket_seconds)
     selected, bound = [], _parameters(span, condition)
-    for number, (table, part) in enumerate(parts(span, condition, bucket_seconds)):
-        start, end = f"start{number}", f"end{number}"
-        bound |= {start: part.start, end: part.end}
-        seen = _RAW_SEEN if table == "flows" else _ROLLUP_SEEN
-        within = f"time >= {_MOMENT.format(name=start)} AND time < {_MOMENT.format(name=end)}"
-        selected.append(f"SELECT {_TOTALLED}, {seen} FROM {table} WHERE {within} AND {test}")
+    listed = ", ".join(ddl.rollup_columns())
+    for (table, _), within in zip(found, _stretches(found), strict=True):
+        bound |= within.parameters
+        asked = f"{within.sql} AND ({condition.sql})"
+        if table == "flows":
+            selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE {asked} AND {ddl.counted(_HOURS)}")
+            continue
+        selected.append(f"SELECT {listed} FROM {table} WHERE {asked}")
+        twin = _TWIN[table]
+        columns_of = ddl.as_rollup() if twin == "flows" else listed
+        mirrored = ddl.MIRRORED if twin == "flows" else "1"
+        selected.append(
+            f"SELECT {columns_of} FROM {twin} WHERE {asked} AND {mirrored} AND {ddl.unreported(_HOURS)}"
+        )
     if not selected:  # an empty span
-        selected.append(f"SELECT {_TOTALLED}, {_RAW_SEEN} FROM flows WHERE 0")
-    return _Rows(" UNION ALL ".join(selected), bound)
+        selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE 0")
+    return _Sql(" UNION ALL ".join(selected), bound)
+
+
+def _statements(span: Span) -> _Sql:
+    """What was stated about the completeness of a span."""
+    long = span.end - span.start >= _STATEMENTS_BY_HOUR * _SECOND
+    found = _split(span, {"completeness_hour": 3600} if long else {}, "completeness")
+    selected, bound = [], _parameters(span)
+    common = "node, source, note, observed, lost, discarded, incomplete"
+    for (table, _), within in zip(found, _stretches(found), strict=True):
+        bound |= within.parameters
+        seen = "time AS last_seen" if table == "completeness" else "last_seen"
+        selected.append(f"SELECT {common}, {seen} FROM {table} WHERE {within.sql}")
+    if not selected:
+        selected.append(f"SELECT {common}, time AS last_seen FROM completeness WHERE 0")
+    return _Sql(" UNION ALL ".join(selected), bound)
+
+
+def _stretches(found: Sequence[tuple[str, Span]]) -> Iterator[_Sql]:
+    """For each part of a span the test for its rows."""
+    for number, (_, part) in enumerate(found):
+        start, end = f"start{number}", f"end{number}"
+        sql = f"time >= {_MOMENT.format(name=start)} AND time < {_MOMENT.format(name=end)}"
+        yield _Sql(sql, {start: part.start, end: part.end})
 
 
 def _rows(moment: str, condition: filters.Condition) -> str:

@@ -38,7 +38,7 @@ def _gateway(_engine: chdb.Embedded) -> Iterator[gateway.Gateway]:
 def ledger(_engine: chdb.Embedded) -> chdb.Embedded:
     """The ledger, empty."""
     for table in ddl.STORED:
-        _engine._writer.query(f"TRUNCATE TABLE {table}")
+        _engine.command(f"TRUNCATE TABLE {table}", {})
     return _engine
 
 

@@ -49,25 +49,20 @@ CREATE TABLE IF NOT EXISTS flows
 )
 ENGINE = MergeTree
 PARTITION BY toDate(time)
-ORDER BY (toStartOfHour(time), src_namespace, dst_namespace, time, dst_workload, dst_port, dst_address, src_address, src_port)
+ORDER BY (toStartOfFiveMinutes(time), src_namespace, dst_namespace, dst_workload, dst_port, src_workload, time, dst_address, src_address, src_port)
 TTL toDate(time) + toIntervalDay(90)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS flows_minute
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    node LowCardinality(String) CODEC(ZSTD(1)),
     src_address IPv6 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
     dst_port UInt16 CODEC(ZSTD(1)),
     protocol UInt8 CODEC(ZSTD(1)),
     verdict LowCardinality(String) CODEC(ZSTD(1)),
-    egress_action LowCardinality(String) CODEC(ZSTD(1)),
-    ingress_action LowCardinality(String) CODEC(ZSTD(1)),
     deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
     attribution LowCardinality(String) CODEC(ZSTD(1)),
-    reporter LowCardinality(String) CODEC(ZSTD(1)),
-    peer_node LowCardinality(String) CODEC(ZSTD(1)),
     src_kind LowCardinality(String) CODEC(ZSTD(1)),
     src_namespace LowCardinality(String) CODEC(ZSTD(1)),
     src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
@@ -80,9 +75,7 @@ CREATE TABLE IF NOT EXISTS flows_minute
     dst_workload LowCardinality(String) CODEC(ZSTD(1)),
     dst_pod LowCardinality(String) CODEC(ZSTD(1)),
     dst_labels_id UInt64 CODEC(ZSTD(1)),
-    service_namespace LowCardinality(String) CODEC(ZSTD(1)),
-    service LowCardinality(String) CODEC(ZSTD(1)),
-    service_port_name LowCardinality(String) CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)),
     forward_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     forward_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     reverse_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
@@ -95,25 +88,20 @@ CREATE TABLE IF NOT EXISTS flows_minute
 ENGINE = AggregatingMergeTree
 PARTITION BY toDate(time)
 PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
-ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, node, src_address, dst_address, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, service_namespace, service, service_port_name)
+ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
 TTL toDate(time) + toIntervalDay(90)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS flows_hour
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    node LowCardinality(String) CODEC(ZSTD(1)),
     src_address IPv6 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
     dst_port UInt16 CODEC(ZSTD(1)),
     protocol UInt8 CODEC(ZSTD(1)),
     verdict LowCardinality(String) CODEC(ZSTD(1)),
-    egress_action LowCardinality(String) CODEC(ZSTD(1)),
-    ingress_action LowCardinality(String) CODEC(ZSTD(1)),
     deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
     attribution LowCardinality(String) CODEC(ZSTD(1)),
-    reporter LowCardinality(String) CODEC(ZSTD(1)),
-    peer_node LowCardinality(String) CODEC(ZSTD(1)),
     src_kind LowCardinality(String) CODEC(ZSTD(1)),
     src_namespace LowCardinality(String) CODEC(ZSTD(1)),
     src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
@@ -126,9 +114,7 @@ CREATE TABLE IF NOT EXISTS flows_hour
     dst_workload LowCardinality(String) CODEC(ZSTD(1)),
     dst_pod LowCardinality(String) CODEC(ZSTD(1)),
     dst_labels_id UInt64 CODEC(ZSTD(1)),
-    service_namespace LowCardinality(String) CODEC(ZSTD(1)),
-    service LowCardinality(String) CODEC(ZSTD(1)),
-    service_port_name LowCardinality(String) CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)),
     forward_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     forward_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     reverse_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
@@ -141,7 +127,47 @@ CREATE TABLE IF NOT EXISTS flows_hour
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(time)
 PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
-ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, node, src_address, dst_address, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, service_namespace, service, service_port_name)
+ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
+TTL toDate(time) + toIntervalDay(400)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS flows_hour_mirrored
+(
+    time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    peer_node LowCardinality(String) CODEC(ZSTD(1)),
+    src_address IPv6 CODEC(ZSTD(1)),
+    dst_address IPv6 CODEC(ZSTD(1)),
+    dst_port UInt16 CODEC(ZSTD(1)),
+    protocol UInt8 CODEC(ZSTD(1)),
+    verdict LowCardinality(String) CODEC(ZSTD(1)),
+    deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
+    attribution LowCardinality(String) CODEC(ZSTD(1)),
+    src_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload LowCardinality(String) CODEC(ZSTD(1)),
+    src_pod LowCardinality(String) CODEC(ZSTD(1)),
+    src_labels_id UInt64 CODEC(ZSTD(1)),
+    dst_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload LowCardinality(String) CODEC(ZSTD(1)),
+    dst_pod LowCardinality(String) CODEC(ZSTD(1)),
+    dst_labels_id UInt64 CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)),
+    forward_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    forward_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_started SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_ended SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+PRIMARY KEY (time, peer_node, src_namespace, dst_namespace, dst_workload, src_workload)
+ORDER BY (time, peer_node, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
 TTL toDate(time) + toIntervalDay(400)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
@@ -168,7 +194,7 @@ CREATE TABLE IF NOT EXISTS completeness
 ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), node, source, time)
-TTL toDate(time) + toIntervalDay(400)
+TTL toDate(time) + toIntervalDay(90)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS policy_hits
@@ -192,15 +218,33 @@ ORDER BY (toStartOfHour(time), namespace, name, direction, rule, node, time)
 TTL toDate(time) + toIntervalDay(90)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
-CREATE TABLE IF NOT EXISTS reporting
+CREATE TABLE IF NOT EXISTS completeness_hour
 (
-    hour DateTime('UTC'),
+    time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    node LowCardinality(String),
+    source LowCardinality(String),
+    note LowCardinality(String),
+    observed SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    lost SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    discarded SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    incomplete SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, node, source, note)
+TTL toDate(time) + toIntervalDay(400)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS peers
+(
+    time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     node LowCardinality(String)
 )
 ENGINE = ReplacingMergeTree
-PARTITION BY toYYYYMM(hour)
-ORDER BY (hour, node)
-TTL toDate(hour) + toIntervalDay(400)
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, node)
+TTL toDate(time) + toIntervalDay(400)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS endpoints
@@ -262,105 +306,30 @@ ENGINE = MergeTree
 ORDER BY version
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS reporting_filled TO reporting AS
-SELECT DISTINCT toStartOfHour(time) AS hour, node FROM completeness;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS flows_minute_filled TO flows_minute AS
-SELECT
-    node,
-    dst_port,
-    protocol,
-    verdict,
-    egress_action,
-    ingress_action,
-    deciding_rule,
-    attribution,
-    reporter,
-    peer_node,
-    src_kind,
-    src_namespace,
-    src_workload_kind,
-    src_workload,
-    src_labels_id,
-    dst_kind,
-    dst_namespace,
-    dst_workload_kind,
-    dst_workload,
-    dst_labels_id,
-    service_namespace,
-    service,
-    service_port_name,
-    bucket AS time,
-    src_address_kept AS src_address,
-    dst_address_kept AS dst_address,
-    src_pod_kept AS src_pod,
-    dst_pod_kept AS dst_pod,
-    forward_packets_sum AS forward_packets,
-    forward_bytes_sum AS forward_bytes,
-    reverse_packets_sum AS reverse_packets,
-    reverse_bytes_sum AS reverse_bytes,
-    connections_started_sum AS connections_started,
-    connections_ended_sum AS connections_ended,
-    earliest AS first_seen,
-    latest AS last_seen
+CREATE MATERIALIZED VIEW IF NOT EXISTS completeness_hour_filled TO completeness_hour AS
+SELECT bucket AS time, node, source, note, seen AS observed, missed AS lost, shed AS discarded,
+    unfinished AS incomplete, latest AS last_seen
 FROM
 (
-SELECT
-    node,
-    dst_port,
-    protocol,
-    verdict,
-    egress_action,
-    ingress_action,
-    deciding_rule,
-    attribution,
-    reporter,
-    peer_node,
-    src_kind,
-    src_namespace,
-    src_workload_kind,
-    src_workload,
-    src_labels_id,
-    dst_kind,
-    dst_namespace,
-    dst_workload_kind,
-    dst_workload,
-    dst_labels_id,
-    service_namespace,
-    service,
-    service_port_name,
-    toDateTime64(toStartOfMinute(time), 9, 'UTC') AS bucket,
-    if(src_workload = '' AND src_pod = '', src_address, toIPv6('::')) AS src_address_kept,
-    if(dst_workload = '' AND dst_pod = '', dst_address, toIPv6('::')) AS dst_address_kept,
-    if(src_workload = '', src_pod, '') AS src_pod_kept,
-    if(dst_workload = '', dst_pod, '') AS dst_pod_kept,
-    sum(forward_packets) AS forward_packets_sum,
-    sum(forward_bytes) AS forward_bytes_sum,
-    sum(reverse_packets) AS reverse_packets_sum,
-    sum(reverse_bytes) AS reverse_bytes_sum,
-    sum(connections_started) AS connections_started_sum,
-    sum(connections_ended) AS connections_ended_sum,
-    min(time) AS earliest,
-    max(time) AS latest
-FROM flows
-GROUP BY bucket, node, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, service_namespace, service, service_port_name, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept
+SELECT toDateTime64(toStartOfHour(time), 9, 'UTC') AS bucket, node, source, note, sum(observed) AS seen,
+    sum(lost) AS missed, sum(discarded) AS shed, sum(incomplete) AS unfinished, max(time) AS latest
+FROM completeness
+GROUP BY bucket, node, source, note
 );
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS peers_filled TO peers AS
+SELECT DISTINCT time, peer_node AS node FROM flows_hour_mirrored;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS flows_hour_filled TO flows_hour AS
 SELECT
     bucket AS time,
-    node,
     src_address,
     dst_address,
     dst_port,
     protocol,
     verdict,
-    egress_action,
-    ingress_action,
     deciding_rule,
     attribution,
-    reporter,
-    peer_node,
     src_kind,
     src_namespace,
     src_workload_kind,
@@ -373,9 +342,7 @@ SELECT
     dst_workload,
     dst_pod,
     dst_labels_id,
-    service_namespace,
-    service,
-    service_port_name,
+    direction,
     forward_packets_sum AS forward_packets,
     forward_bytes_sum AS forward_bytes,
     reverse_packets_sum AS reverse_packets,
@@ -388,18 +355,13 @@ FROM
 (
 SELECT
     toDateTime64(toStartOfHour(time), 9, 'UTC') AS bucket,
-    node,
     src_address,
     dst_address,
     dst_port,
     protocol,
     verdict,
-    egress_action,
-    ingress_action,
     deciding_rule,
     attribution,
-    reporter,
-    peer_node,
     src_kind,
     src_namespace,
     src_workload_kind,
@@ -412,9 +374,7 @@ SELECT
     dst_workload,
     dst_pod,
     dst_labels_id,
-    service_namespace,
-    service,
-    service_port_name,
+    direction,
     sum(forward_packets) AS forward_packets_sum,
     sum(forward_bytes) AS forward_bytes_sum,
     sum(reverse_packets) AS reverse_packets_sum,
@@ -424,7 +384,145 @@ SELECT
     min(first_seen) AS earliest,
     max(last_seen) AS latest
 FROM flows_minute
-GROUP BY bucket, node, src_address, dst_address, dst_port, protocol, verdict, egress_action, ingress_action, deciding_rule, attribution, reporter, peer_node, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, service_namespace, service, service_port_name
+GROUP BY bucket, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction
+);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flows_hour_mirrored_filled TO flows_hour_mirrored AS
+SELECT
+    bucket AS time,
+    peer_node,
+    dst_port,
+    protocol,
+    verdict,
+    deciding_rule,
+    attribution,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_labels_id,
+    src_address_kept AS src_address,
+    dst_address_kept AS dst_address,
+    src_pod_kept AS src_pod,
+    dst_pod_kept AS dst_pod,
+    direction_kept AS direction,
+    forward_packets_sum AS forward_packets,
+    forward_bytes_sum AS forward_bytes,
+    reverse_packets_sum AS reverse_packets,
+    reverse_bytes_sum AS reverse_bytes,
+    connections_started_sum AS connections_started,
+    connections_ended_sum AS connections_ended,
+    earliest AS first_seen,
+    latest AS last_seen
+FROM
+(
+SELECT
+    toDateTime64(toStartOfHour(time), 9, 'UTC') AS bucket,
+    peer_node,
+    dst_port,
+    protocol,
+    verdict,
+    deciding_rule,
+    attribution,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_labels_id,
+    if(src_workload = '' AND src_pod = '', src_address, toIPv6('::')) AS src_address_kept,
+    if(dst_workload = '' AND dst_pod = '', dst_address, toIPv6('::')) AS dst_address_kept,
+    if(src_workload = '', src_pod, '') AS src_pod_kept,
+    if(dst_workload = '', dst_pod, '') AS dst_pod_kept,
+    multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction_kept,
+    sum(forward_packets) AS forward_packets_sum,
+    sum(forward_bytes) AS forward_bytes_sum,
+    sum(reverse_packets) AS reverse_packets_sum,
+    sum(reverse_bytes) AS reverse_bytes_sum,
+    sum(connections_started) AS connections_started_sum,
+    sum(connections_ended) AS connections_ended_sum,
+    min(time) AS earliest,
+    max(time) AS latest
+FROM flows
+WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != ''
+GROUP BY bucket, peer_node, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept, direction_kept
+);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flows_minute_filled TO flows_minute AS
+SELECT
+    bucket AS time,
+    dst_port,
+    protocol,
+    verdict,
+    deciding_rule,
+    attribution,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_labels_id,
+    src_address_kept AS src_address,
+    dst_address_kept AS dst_address,
+    src_pod_kept AS src_pod,
+    dst_pod_kept AS dst_pod,
+    direction_kept AS direction,
+    forward_packets_sum AS forward_packets,
+    forward_bytes_sum AS forward_bytes,
+    reverse_packets_sum AS reverse_packets,
+    reverse_bytes_sum AS reverse_bytes,
+    connections_started_sum AS connections_started,
+    connections_ended_sum AS connections_ended,
+    earliest AS first_seen,
+    latest AS last_seen
+FROM
+(
+SELECT
+    toDateTime64(toStartOfMinute(time), 9, 'UTC') AS bucket,
+    dst_port,
+    protocol,
+    verdict,
+    deciding_rule,
+    attribution,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_labels_id,
+    if(src_workload = '' AND src_pod = '', src_address, toIPv6('::')) AS src_address_kept,
+    if(dst_workload = '' AND dst_pod = '', dst_address, toIPv6('::')) AS dst_address_kept,
+    if(src_workload = '', src_pod, '') AS src_pod_kept,
+    if(dst_workload = '', dst_pod, '') AS dst_pod_kept,
+    multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction_kept,
+    sum(forward_packets) AS forward_packets_sum,
+    sum(forward_bytes) AS forward_bytes_sum,
+    sum(reverse_packets) AS reverse_packets_sum,
+    sum(reverse_bytes) AS reverse_bytes_sum,
+    sum(connections_started) AS connections_started_sum,
+    sum(connections_ended) AS connections_ended_sum,
+    min(time) AS earliest,
+    max(time) AS latest
+FROM flows
+WHERE NOT (reporter = 'src' AND verdict != 'denied' AND peer_node != '')
+GROUP BY bucket, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept, direction_kept
 );
 
 CREATE OR REPLACE VIEW flows_counted AS
@@ -432,21 +530,24 @@ SELECT *
 FROM flows
 WHERE NOT (
     reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-    AND (peer_node, toStartOfHour(time)) IN (SELECT node, hour FROM reporting WHERE 1)
+    AND (peer_node, toStartOfHour(time)) IN (SELECT node, toStartOfHour(time) FROM completeness_hour WHERE 1)
 );
 
 CREATE OR REPLACE VIEW flows_minute_counted AS
-SELECT *
+SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM flows_minute
-WHERE NOT (
-    reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-    AND (peer_node, toStartOfHour(time)) IN (SELECT node, hour FROM reporting WHERE 1)
-);
+UNION ALL
+SELECT toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
+FROM (SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) IN (
+    SELECT toStartOfHour(time), node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+));
 
 CREATE OR REPLACE VIEW flows_hour_counted AS
-SELECT *
+SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM flows_hour
-WHERE NOT (
-    reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-    AND (peer_node, toStartOfHour(time)) IN (SELECT node, hour FROM reporting WHERE 1)
+UNION ALL
+SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
+FROM flows_hour_mirrored
+WHERE (toStartOfHour(time), peer_node) IN (
+    SELECT toStartOfHour(time), node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 );
