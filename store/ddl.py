@@ -79,7 +79,7 @@ TABLES = {
 }
 """The tables that take rows, and what a row of each holds."""
 
-ROLLUPS = {"flows_minute": 60, "flows_hour": 3600}
+ROLLUPS = {"flows_minute": 60, "flows_hour": 3600, "flows_day": 86_400}
 """The rollups, and how many seconds a row of each stands for."""
 
 STORED = (*TABLES, *ROLLUPS, "flows_hour_mirrored", "peers", "completeness_hour")
@@ -296,14 +296,16 @@ def statements(ages: Ages | None = None) -> list[str]:
     short, long = (_ttl("time", days) for days in (ages.flows, ages.rollups))
     return [
         _flows(short), _rollup("flows_minute", short), _rollup("flows_hour", long),
-        _rollup("flows_hour_mirrored", long), _LABEL_SETS,
+        _rollup("flows_day", long), _rollup("flows_hour_mirrored", long), _LABEL_SETS,
         _COMPLETENESS.format(ttl=short, settings=_SETTINGS),
         _POLICY_HITS.format(ttl=short, settings=_SETTINGS),
         _COMPLETENESS_HOUR.format(ttl=long, settings=_SETTINGS), _PEERS.format(ttl=long, settings=_SETTINGS),
         _ENDPOINTS, _SERVICES, _POLICIES, MIGRATIONS,
         *(_view(f"{table}_filled", table, sql) for table, sql in (
             ("completeness_hour", COMPLETENESS_HOUR), ("peers", PEERS),
-            ("flows_hour", _hours()), ("flows_hour_mirrored", _mirrored()), ("flows_minute", _minutes()),
+            ("flows_day", _coarser("toStartOfDay(time)", "flows_hour")),
+            ("flows_hour", _coarser("toStartOfHour(time)", "flows_minute")),
+            ("flows_hour_mirrored", _mirrored()), ("flows_minute", _minutes()),
         )),
         *(f"CREATE OR REPLACE VIEW {table}_counted AS\n{sql}" for table, sql in _counted_views().items()),
     ]  # fmt: skip
@@ -323,17 +325,25 @@ def counted(within: str = "1") -> str:
     )
 
 
-def unreported(within: str = "1") -> str:
-    """The test for mirrored reports that count, since the destination's node said nothing in that hour.
+def silent(within: str = "1") -> str:
+    """The hours and nodes for which mirrored reports count, since the node itself said nothing: a SELECT.
 
     Args:
-        within: As for `counted`. There is seldom any such hour, and then nothing is read.
+        within: As for `counted`.
     """
     return (
-        "(toStartOfHour(time), peer_node) IN (\n"
-        f"    SELECT toStartOfHour(time), node FROM peers WHERE {within} AND (time, node) NOT IN "
-        f"(SELECT time, node FROM completeness_hour WHERE {within})\n)"
+        f"SELECT toStartOfHour(time) AS hour, node FROM peers WHERE {within} AND (time, node) NOT IN "
+        f"(SELECT time, node FROM completeness_hour WHERE {within})"
     )
+
+
+def unreported(within: str = "1") -> str:
+    """The test for mirrored reports that count.
+
+    Args:
+        within: As for `counted`.
+    """
+    return f"(toStartOfHour(time), peer_node) IN (\n    {silent(within)}\n)"
 
 
 def rollup_columns() -> list[str]:
@@ -418,10 +428,10 @@ def _mirrored() -> str:
     return _summed("toStartOfHour(time)", f"FROM flows\nWHERE {MIRRORED}", _from_flows("peer_node"))
 
 
-def _hours() -> str:
-    """What fills the hours, from the minutes of each insert: half the work of asking the flows."""
+def _coarser(bucket: str, finer: str) -> str:
+    """What fills a rollup, from a finer one's rows of each insert: half the work of asking the flows."""
     of = {name: name for name in _rollup_keys()}
-    return _summed("toStartOfHour(time)", "FROM flows_minute", of, ("min(first_seen)", "max(last_seen)"))
+    return _summed(bucket, f"FROM {finer}", of, ("min(first_seen)", "max(last_seen)"))
 
 
 def _from_flows(*more: str) -> dict[str, str]:
@@ -466,17 +476,21 @@ def _counted_views() -> dict[str, str]:
     """The tables without what would count twice, for whoever asks in SQL."""
     listed = ", ".join(rollup_columns())
     minute = listed.replace("time", "toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time", 1)
+    day = listed.replace("time", "toDateTime64(toStartOfDay(first_seen), 9, 'UTC') AS time", 1)
     mirrored = f"SELECT {as_rollup()} FROM flows WHERE {MIRRORED} AND {unreported()}"
     return {
         "flows": f"SELECT *\nFROM flows\nWHERE {counted()}",
-        "flows_minute": (
-            f"SELECT {listed}\nFROM flows_minute\nUNION ALL\nSELECT {minute}\nFROM ({mirrored})"
-        ),
-        "flows_hour": (
-            f"SELECT {listed}\nFROM flows_hour\nUNION ALL\n"
-            f"SELECT {listed}\nFROM flows_hour_mirrored\nWHERE {unreported()}"
-        ),
+        "flows_minute": f"SELECT {listed}\nFROM flows_minute\nUNION ALL\nSELECT {minute}\nFROM ({mirrored})",
+        "flows_hour": _with_mirrored("flows_hour", listed, listed),
+        "flows_day": _with_mirrored("flows_day", listed, day),
     }
+
+
+def _with_mirrored(table: str, listed: str, mirrored: str) -> str:
+    return (
+        f"SELECT {listed}\nFROM {table}\nUNION ALL\n"
+        f"SELECT {mirrored}\nFROM flows_hour_mirrored\nWHERE {unreported()}"
+    )
 
 
 def _lines(parts: list[str]) -> str:

@@ -55,7 +55,7 @@ class Summary:
 
 
 _SECOND = 1_000_000_000
-_LEVELS = (("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
+_LEVELS = (("flows_day", 4 * 86_400), ("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
 """Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
 
 _STATEMENTS_BY_HOUR = 3 * 3600
@@ -67,7 +67,7 @@ _MOMENT = "fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')"
 _START, _END, _AFTER = (_MOMENT.format(name=name) for name in ("start", "end", "after"))
 _WITHIN = f"time >= {_START} AND time < {_END}"
 _HOURS = f"time >= toStartOfHour({_START}) AND time < {_END}"
-_TWIN = {"flows_hour": "flows_hour_mirrored", "flows_minute": "flows"}
+_TWIN = {"flows_day": "flows_hour_mirrored", "flows_hour": "flows_hour_mirrored", "flows_minute": "flows"}
 """Where the mirrored reports are that a rollup does not have."""
 _PROTOCOL = "transform(protocol, [{}], [{}], toString(protocol))".format(
     ", ".join(str(p.value) for p in enums.Protocol),
@@ -88,7 +88,7 @@ def summary(
     """
     of = "sumIf(connections_started, verdict = '{0}') AS {0}"
     verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
-    rows = _counted(span, condition)
+    rows = _counted(ledger, span, condition)
     sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.sql})"
     volume = _row(ledger.query(sql, rows.parameters))
     # what rules have counted and what was written is the same once more: only what is missing there adds up
@@ -125,7 +125,7 @@ def timeline(
     bucket = (
         "fromUnixTimestamp64Nano(intDiv(toUnixTimestamp64Nano(time), {bucket:Int64}) * {bucket:Int64}, 'UTC')"
     )
-    rows = _counted(span, condition, bucket_seconds)
+    rows = _counted(ledger, span, condition, bucket_seconds)
     sql = (
         f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
         f"FROM ({rows.sql}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
@@ -148,13 +148,18 @@ def edges(
     empty), ``deciding_rule``, ``attribution``, ``connections``, ``packets``, ``bytes`` (both ways),
     ``first_seen``, ``last_seen``.
     """
-    rows = _counted(span, condition)
+    rows = _counted(ledger, span, condition)
     keys = "dst_port, protocol, verdict, direction, deciding_rule, attribution"
+    # To add up by all the texts takes long, so that it is done for those alone that get into the answer.
+    # Which ones these are is found by a hash of the texts; where two edges have the same, both get in.
+    top = (
+        f"SELECT {_EDGE} AS edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
+        "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
+    )
     inner = (
-        f"SELECT {_END_KEYS}, {keys}, "
-        f" {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
+        f"SELECT {_END_KEYS}, {keys}, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
-        f"FROM ({rows.sql}) GROUP BY {_END_NAMES}, {keys} "
+        f"FROM ({rows.sql}) WHERE {_EDGE} IN (SELECT edge FROM ({top})) GROUP BY {_END_NAMES}, {keys} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (
@@ -170,18 +175,20 @@ def edges(
 def graph(
     ledger: transport.Transport, span: Span, condition: filters.Condition = filters.EVERYTHING
 ) -> pa.Table:
-    """Who talked to whom, whatever the port.
+    """Who talked to whom, whatever the port; those without a name are one for each kind, as in ``public``.
 
     Columns ``src``, ``dst``, ``src_namespace``, ``dst_namespace``, ``src_kind``, ``dst_kind``, ``verdict``,
     ``connections``, ``bytes``; most connections first.
     """
-    rows = _counted(span, condition)
+    rows = _counted(ledger, span, condition)
+    known = ", ".join(f"{_known(side)} AS {side}_known" for side in ("src", "dst"))
+    names = ", ".join(f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known"))
     inner = (
-        f"SELECT {_END_KEYS}, verdict, {_CONNECTIONS}, {_BYTES} "
-        f"FROM ({rows.sql}) GROUP BY {_END_NAMES}, verdict"
+        f"SELECT src_kind, src_namespace, dst_kind, dst_namespace, {known}, verdict, {_CONNECTIONS}, "
+        f"{_BYTES} FROM ({rows.sql}) GROUP BY {names}, verdict"
     )
     sql = (
-        f"SELECT {_name('src', 'src_end')} AS src, {_name('dst', 'dst_end')} AS dst, src_namespace, "
+        f"SELECT {_owned('src', 'src_kind')} AS src, {_owned('dst', 'dst_kind')} AS dst, src_namespace, "
         f"dst_namespace, src_kind, dst_kind, verdict, connections, bytes FROM ({inner}) "
         "ORDER BY connections DESC, src, dst, verdict"
     )
@@ -267,14 +274,14 @@ def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
 
 
 def parts(
-    span: Span, condition: filters.Condition = filters.EVERYTHING, bucket_seconds: int = 3600
+    span: Span, condition: filters.Condition = filters.EVERYTHING, bucket_seconds: int = 0
 ) -> list[tuple[str, Span]]:
     """Which table answers for which part of a span.
 
     Args:
         span: The span.
         condition: What is asked of the rows; only the raw ones have all columns.
-        bucket_seconds: The stretches into which the answer will be divided.
+        bucket_seconds: The stretches into which the answer will be divided; 0 for none.
     """
     if not condition.columns <= _KEYS:
         return [("flows", span)]
@@ -318,27 +325,36 @@ class _Sql:
     parameters: parameters.Parameters
 
 
-def _counted(span: Span, condition: filters.Condition, bucket_seconds: int = 3600) -> _Sql:
+def _counted(
+    ledger: transport.Transport, span: Span, condition: filters.Condition, bucket_seconds: int = 0
+) -> _Sql:
     """The rows of a span that fulfil a condition, and no connection twice, with the columns of a rollup."""
     found = parts(span, condition, bucket_seconds)
     selected, bound = [], _parameters(span, condition)
     listed = ", ".join(ddl.rollup_columns())
+    silent = _is_any_silent(ledger, span)
     for (table, _), within in zip(found, _stretches(found), strict=True):
         bound |= within.parameters
         asked = f"{within.sql} AND ({condition.sql})"
+        twin = _TWIN.get(table, "flows")
         if table == "flows":
-            selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE {asked} AND {ddl.counted(_HOURS)}")
-            continue
-        selected.append(f"SELECT {listed} FROM {table} WHERE {asked}")
-        twin = _TWIN[table]
-        columns_of = ddl.as_rollup() if twin == "flows" else listed
-        mirrored = ddl.MIRRORED if twin == "flows" else "1"
-        selected.append(
-            f"SELECT {columns_of} FROM {twin} WHERE {asked} AND {mirrored} AND {ddl.unreported(_HOURS)}"
-        )
+            once = ddl.counted(_HOURS) if silent else f"NOT ({ddl.MIRRORED})"
+            selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE {asked} AND {once}")
+        else:
+            selected.append(f"SELECT {listed} FROM {table} WHERE {asked}")
+        if silent and table != "flows":
+            of, mirrored = (ddl.as_rollup(), ddl.MIRRORED) if twin == "flows" else (listed, "1")
+            asked += f" AND {mirrored} AND {ddl.unreported(_HOURS)}"
+            selected.append(f"SELECT {of} FROM {twin} WHERE {asked}")
     if not selected:  # an empty span
         selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE 0")
     return _Sql(" UNION ALL ".join(selected), bound)
+
+
+def _is_any_silent(ledger: transport.Transport, span: Span) -> bool:
+    """Whether there is an hour for which mirrored reports count; without one, they need not be read."""
+    sql = f"SELECT count() AS hours FROM ({ddl.silent(_HOURS)})"
+    return bool(ledger.query(sql, _parameters(span)).column("hours")[0].as_py())
 
 
 def _statements(span: Span) -> _Sql:
@@ -369,24 +385,47 @@ def _rows(moment: str, condition: filters.Condition) -> str:
     return f"SELECT *, {names} FROM flows WHERE {moment} AND ({condition.sql})"
 
 
+def _known(side: str) -> str:
+    return f"if({side}_workload != '', toString({side}_workload), toString({side}_pod))"
+
+
 def _end(side: str) -> str:
     """What groups the rows of one end: its address only where it has no name of its own."""
     return (
-        f"if({side}_workload != '', toString({side}_workload), toString({side}_pod)) AS {side}_known, "
-        f"if({side}_known = '', {side}_address, toIPv6('::')) AS {side}_end"
+        f"{_known(side)} AS {side}_known, if({side}_known = '', {side}_address, toIPv6('::')) AS {side}_end"
     )
 
 
 def _name(side: str, address: str) -> str:
     text = f"toString({address})"
     mapped = f"if(match({text}, '^::ffff:[0-9]+[.]'), substring({text}, 8), {text})"
-    known = f"if({side}_workload != '', toString({side}_workload), toString({side}_pod))"
-    if address != f"{side}_address":
-        known = f"{side}_known"
+    return _owned(side, mapped, _known(side) if address == f"{side}_address" else f"{side}_known")
+
+
+def _owned(side: str, else_: str, known: str = "") -> str:
+    """The name of an end, with its namespace, or else something else."""
+    known = known or f"{side}_known"
     owner = f"if({side}_kind = 'pod', concat(toString({side}_namespace), '/', {known}), {known})"
-    return f"if({known} = '', {mapped}, {owner})"
+    return f"if({known} = '', toString({else_}), {owner})"
 
 
+def _hashes(side: str) -> list[str]:
+    """What tells one end from another, as numbers; of a text with few values it takes next to no time."""
+    return [
+        f"cityHash64({side}_kind)", f"cityHash64({side}_namespace)", f"cityHash64({side}_workload)",
+        f"if({side}_workload = '', cityHash64({side}_pod), 0)",
+        f"if({side}_workload = '' AND {side}_pod = '', cityHash64({side}_address), 0)",
+    ]  # fmt: skip
+
+
+_EDGE = "cityHash64({})".format(
+    ", ".join(
+        [
+            *_hashes("src"), *_hashes("dst"), "dst_port", "protocol", "cityHash64(verdict)",
+            "cityHash64(direction)", "cityHash64(deciding_rule)", "cityHash64(attribution)",
+        ]
+    )
+)  # fmt: skip
 _END_KEYS = ", ".join(f"{side}_kind, {side}_namespace, {_end(side)}" for side in ("src", "dst"))
 _END_NAMES = ", ".join(
     f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known", "end")

@@ -22,7 +22,7 @@ SOURCE = "retention"
 CHECK_SECONDS = 60.0
 
 _BY_DAY = ("flows", "policy_hits", "flows_minute")
-_BY_MONTH = ("flows_hour",)
+_BY_MONTH = ("flows_hour", "flows_hour_mirrored", "flows_day")
 
 _log = logging.getLogger(__name__)
 

@@ -131,6 +131,45 @@ ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_ad
 TTL toDate(time) + toIntervalDay(400)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
+CREATE TABLE IF NOT EXISTS flows_day
+(
+    time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    src_address IPv6 CODEC(ZSTD(1)),
+    dst_address IPv6 CODEC(ZSTD(1)),
+    dst_port UInt16 CODEC(ZSTD(1)),
+    protocol UInt8 CODEC(ZSTD(1)),
+    verdict LowCardinality(String) CODEC(ZSTD(1)),
+    deciding_rule LowCardinality(String) CODEC(ZSTD(1)),
+    attribution LowCardinality(String) CODEC(ZSTD(1)),
+    src_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    src_workload LowCardinality(String) CODEC(ZSTD(1)),
+    src_pod LowCardinality(String) CODEC(ZSTD(1)),
+    src_labels_id UInt64 CODEC(ZSTD(1)),
+    dst_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_namespace LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
+    dst_workload LowCardinality(String) CODEC(ZSTD(1)),
+    dst_pod LowCardinality(String) CODEC(ZSTD(1)),
+    dst_labels_id UInt64 CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)),
+    forward_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    forward_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    reverse_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_started SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    connections_ended SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
+ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
+TTL toDate(time) + toIntervalDay(400)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
 CREATE TABLE IF NOT EXISTS flows_hour_mirrored
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
@@ -319,6 +358,73 @@ GROUP BY bucket, node, source, note
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS peers_filled TO peers AS
 SELECT DISTINCT time, peer_node AS node FROM flows_hour_mirrored;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flows_day_filled TO flows_day AS
+SELECT
+    bucket AS time,
+    src_address,
+    dst_address,
+    dst_port,
+    protocol,
+    verdict,
+    deciding_rule,
+    attribution,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_pod,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_pod,
+    dst_labels_id,
+    direction,
+    forward_packets_sum AS forward_packets,
+    forward_bytes_sum AS forward_bytes,
+    reverse_packets_sum AS reverse_packets,
+    reverse_bytes_sum AS reverse_bytes,
+    connections_started_sum AS connections_started,
+    connections_ended_sum AS connections_ended,
+    earliest AS first_seen,
+    latest AS last_seen
+FROM
+(
+SELECT
+    toDateTime64(toStartOfDay(time), 9, 'UTC') AS bucket,
+    src_address,
+    dst_address,
+    dst_port,
+    protocol,
+    verdict,
+    deciding_rule,
+    attribution,
+    src_kind,
+    src_namespace,
+    src_workload_kind,
+    src_workload,
+    src_pod,
+    src_labels_id,
+    dst_kind,
+    dst_namespace,
+    dst_workload_kind,
+    dst_workload,
+    dst_pod,
+    dst_labels_id,
+    direction,
+    sum(forward_packets) AS forward_packets_sum,
+    sum(forward_bytes) AS forward_bytes_sum,
+    sum(reverse_packets) AS reverse_packets_sum,
+    sum(reverse_bytes) AS reverse_bytes_sum,
+    sum(connections_started) AS connections_started_sum,
+    sum(connections_ended) AS connections_ended_sum,
+    min(first_seen) AS earliest,
+    max(last_seen) AS latest
+FROM flows_hour
+GROUP BY bucket, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction
+);
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS flows_hour_filled TO flows_hour AS
 SELECT
@@ -539,7 +645,7 @@ FROM flows_minute
 UNION ALL
 SELECT toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM (SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) IN (
-    SELECT toStartOfHour(time), node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 ));
 
 CREATE OR REPLACE VIEW flows_hour_counted AS
@@ -549,5 +655,15 @@ UNION ALL
 SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM flows_hour_mirrored
 WHERE (toStartOfHour(time), peer_node) IN (
-    SELECT toStartOfHour(time), node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+);
+
+CREATE OR REPLACE VIEW flows_day_counted AS
+SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
+FROM flows_day
+UNION ALL
+SELECT toDateTime64(toStartOfDay(first_seen), 9, 'UTC') AS time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
+FROM flows_hour_mirrored
+WHERE (toStartOfHour(time), peer_node) IN (
+    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 );

@@ -128,8 +128,10 @@ def test_end_has_one_name_everywhere(
     ledger: chdb.Embedded, flows: Build, span: queries.Span, end: dict[str, object], name: str
 ) -> None:
     ledger.insert("flows", flows(end))
-    for ask in (queries.edges, queries.graph, queries.flows):
+    for ask in (queries.edges, queries.flows):
         assert ask(ledger, span).column("dst").to_pylist() == [name]
+    mapped = "private" if name == "10.0.0.2" else name
+    assert queries.graph(ledger, span).column("dst").to_pylist() == [mapped]
 
 
 def test_graph_ignores_ports(
@@ -181,7 +183,7 @@ def test_nodes_say_what_they_lost(
 
 
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
-ALWAYS = (("flows_hour", 0), ("flows_minute", 0))
+ALWAYS = (("flows_day", 0), ("flows_hour", 0), ("flows_minute", 0))
 """Levels that make any span worth a look at the rollups."""
 
 
@@ -217,10 +219,11 @@ CONDITIONS = [
 def test_rollups_answer_as_the_flows_do(
     five_hours: chdb.Embedded, hour: int, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """Spans that begin and end with an hour, with a minute, or anywhere."""
+    """Spans that begin and end with a day, an hour, a minute, or anywhere."""
     chance, condition = random.Random(text), filters.compile(text)
-    for unit in (HOUR, MINUTE, 1):
-        ends = sorted(chance.randrange(-HOUR // unit, 6 * HOUR // unit) for _ in range(2))
+    for unit in (DAY, HOUR, MINUTE, 1):
+        early, late = (-2, 4) if unit == DAY else (-HOUR // unit, 6 * HOUR // unit)
+        ends = sorted(chance.sample(range(early, late), 2))
         span = queries.Span(*(hour + end * unit for end in ends))
         answers = []
         for levels in ((), ALWAYS):
@@ -261,10 +264,13 @@ def test_rollups_are_read_for_long_spans(five_hours: chdb.Embedded, hour: int) -
         (0, 4 * HOUR, "src.address in 10.0.0.0/8", 60, ["flows"]),
         (0, 4 * HOUR, "src.pod = web-1", 60, ["flows"]),
         (0, 4 * HOUR, "src.label.app = web", 60, ["flows_minute"]),
+        (0, 3 * DAY, "", 0, ["flows_hour"]),
+        (0, 4 * DAY, "", 0, ["flows_day"]),
         (0, 4 * DAY, "", 3600, ["flows_hour"]),
         (0, 4 * DAY, "", 60, ["flows_minute"]),
         (1, 4 * DAY + 1, "", 3600, ["flows", "flows_minute", "flows_hour", "flows"]),
         (MINUTE, 4 * DAY + MINUTE, "", 3600, ["flows_minute", "flows_hour", "flows_minute"]),
+        (HOUR, 4 * DAY + HOUR, "", 0, ["flows_hour", "flows_day", "flows_hour"]),
         (5, 5, "", 3600, []),
     ],
 )

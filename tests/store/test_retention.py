@@ -57,7 +57,7 @@ def test_enough_is_dropped_and_stated(four_days: transport.Transport, hour: int)
 def test_bound_that_cannot_be_kept_leaves_the_newest(four_days: transport.Transport) -> None:
     retention.keep_under(four_days, 1)
     assert {table: _rows(four_days, table) for table in ("flows", *ddl.ROLLUPS)} == {
-        "flows": 100, "flows_minute": 100, "flows_hour": 400,
+        "flows": 100, "flows_minute": 100, "flows_hour": 400, "flows_day": 400,
     }  # fmt: skip
     assert retention.keep_under(four_days, 1) == []
     assert _rows(four_days, "completeness") == 6
