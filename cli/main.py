@@ -217,12 +217,13 @@ def config(form: str, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument(
-    "name", type=click.Choice(["conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "all"])
-)
+@click.argument("name", type=click.Choice([
+    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector",
+    "store-insert", "store-size", "store-query", "all",
+]))  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
-    "--count", type=click.IntRange(1000, 2_000_000), help="How many connections, events or packets."
+    "--count", type=click.IntRange(1000, 1_000_000_000), help="How many connections, events, packets or rows."
 )
 @click.option("--rate", type=click.FloatRange(1, 10_000_000), help="How many a second.")
 @click.option("--seconds", type=click.IntRange(20, 86400), default=60, show_default=True,
