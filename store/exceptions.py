@@ -9,7 +9,12 @@ from model import errors
 TEMPORARY = {
     3: "UNEXPECTED_END_OF_FILE",
     60: "UNKNOWN_TABLE",
+    74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
+    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",  # a full disk, where the engine had not looked before
+    76: "CANNOT_OPEN_FILE",
+    77: "CANNOT_CLOSE_FILE",
     81: "UNKNOWN_DATABASE",
+    87: "CANNOT_SEEK_THROUGH_FILE",
     95: "CANNOT_READ_FROM_SOCKET",
     96: "CANNOT_WRITE_TO_SOCKET",
     159: "TIMEOUT_EXCEEDED",
@@ -40,8 +45,10 @@ TEMPORARY = {
     319: "UNKNOWN_STATUS_OF_INSERT",
     364: "RECEIVED_ERROR_TOO_MANY_REQUESTS",
     394: "QUERY_WAS_CANCELLED",
+    425: "SYSTEM_ERROR",
     439: "CANNOT_SCHEDULE_TASK",
     497: "ACCESS_DENIED",
+    499: "S3_ERROR",
     516: "AUTHENTICATION_FAILED",
     574: "DISTRIBUTED_TOO_MANY_PENDING_BYTES",
     692: "TOO_MANY_MUTATIONS",
@@ -51,8 +58,8 @@ TEMPORARY = {
 }  # fmt: skip
 """ClickHouse's codes for what is not the rows' fault, and its own names for them.
 
-A missing table, a missing grant and a password that was changed are among them: whoever holds rows for this
-server keeps them until somebody has mended it.
+A missing table, a missing grant, a password that was changed and trouble with its own disks are among them:
+whoever holds rows for this server keeps them until somebody has mended it.
 """
 
 _CODE = re.compile(r"Code: (\d+)")

@@ -1,7 +1,7 @@
 """What a ledger's refusal of rows means: wait and offer them again, or give them up.
 
 ClickHouse numbers what is wrong; the numbers here are those of its ``ErrorCodes.cpp``, and ``SELECT
-errorCodeToName(252)`` names one. To wait with rows that are wrong in themselves would keep all others from
+errorCodeToName(252)`` names one. Those that pass are in `exceptions.TEMPORARY`. To wait with rows that are wrong in themselves would keep all others from
 the ledger for ever; to give up rows because the ledger is ill would lose them all, one batch after the
 other. So what is in no list is tried for a while first.
 """
@@ -24,7 +24,7 @@ class Meaning(enum.Enum):
     """It may be either."""
 
 
-_GIVE_UP = {
+GIVE_UP = {
     6: "CANNOT_PARSE_TEXT",
     7: "INCORRECT_NUMBER_OF_COLUMNS",
     8: "THERE_IS_NO_COLUMN",
@@ -52,20 +52,9 @@ _GIVE_UP = {
 }
 """The rows themselves are wrong, for the table as it is."""
 
-_WAIT = {
-    74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
-    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",  # a full disk, where the engine had not looked before
-    76: "CANNOT_OPEN_FILE",
-    77: "CANNOT_CLOSE_FILE",
-    87: "CANNOT_SEEK_THROUGH_FILE",
-    425: "SYSTEM_ERROR",
-    499: "S3_ERROR",
-}
-"""The ledger's own disks."""
-
 
 def meaning(error: errors.StoreError) -> Meaning:
     """What a refusal means."""
-    if error.temporary or error.code in _WAIT:
+    if error.temporary:
         return Meaning.WAIT
-    return Meaning.GIVE_UP if error.code in _GIVE_UP else Meaning.UNCLEAR
+    return Meaning.GIVE_UP if error.code in GIVE_UP else Meaning.UNCLEAR

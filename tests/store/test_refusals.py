@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from model import errors
-from store import exceptions, refusals
+from store import chdb, exceptions, refusals
 
 Meaning = refusals.Meaning
 
@@ -37,4 +37,10 @@ def test_what_says_that_it_is_temporary_is() -> None:
 
 
 def test_lists_are_apart() -> None:
-    assert not refusals._GIVE_UP.keys() & (refusals._WAIT.keys() | exceptions.TEMPORARY.keys())
+    assert not refusals.GIVE_UP.keys() & exceptions.TEMPORARY.keys()
+
+
+def test_codes_have_clickhouse_s_own_names(ledger: chdb.Embedded) -> None:
+    listed = ", ".join(map(str, refusals.GIVE_UP))
+    named = ledger.query(f"SELECT arrayJoin([{listed}]) AS code, errorCodeToName(code) AS name", {})
+    assert {row["code"]: row["name"] for row in named.to_pylist()} == refusals.GIVE_UP
