@@ -123,7 +123,7 @@ class Embedded:
             reader = chdb.connect(str(folder))
             reader.query("SET readonly = 1")
             self._readers.put(reader)
-        migrations.bring_up_to_date(self, ddl.ages(retention_days))
+        migrations.bring_up_to_date(self, ddl.ages(retention_days, ddl.OWN_TOKENS))
 
 
 def _run(

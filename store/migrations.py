@@ -97,7 +97,7 @@ def bring_up_to_date(ledger: Ledger, ages: ddl.Ages) -> tuple[int, int]:
 
 
 def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
-    """Flows in another order, with rollups; the other tables learn tokens.
+    """Flows in another order, with rollups; the other tables learn tokens, and to wait for the disk.
 
     The old flows are set aside and copied day by day, through the views that fill the rollups. A day that is
     copied is dropped there. The emptied table stays until the next version: as long as its name is taken, no
@@ -108,7 +108,7 @@ def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
     for statement in ddl.statements(ages):
         ledger.command(statement, {})
     for table in ("label_sets", "completeness", "policy_hits", "schema_migrations"):
-        ledger.command(ddl.modify_deduplication(table), {})
+        ledger.command(ddl.make_safe(table, ages), {})
     if _exists(ledger, _OLD):
         hours = f"INSERT INTO completeness_hour {_once('schema 3: completeness')} {ddl.COMPLETENESS_HOUR}"
         ledger.command(hours, {})

@@ -51,7 +51,7 @@ ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfFiveMinutes(time), src_namespace, dst_namespace, dst_workload, dst_port, src_workload, time, dst_address, src_address, src_port)
 TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS flows_minute
 (
@@ -90,7 +90,7 @@ PARTITION BY toDate(time)
 PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
 ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
 TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS flows_hour
 (
@@ -129,7 +129,7 @@ PARTITION BY toYYYYMM(time)
 PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
 ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
 TTL toDate(time) + toIntervalDay(400)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS flows_day
 (
@@ -168,7 +168,7 @@ PARTITION BY toYYYYMM(time)
 PRIMARY KEY (time, src_namespace, dst_namespace, dst_workload, src_workload)
 ORDER BY (time, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
 TTL toDate(time) + toIntervalDay(400)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS flows_hour_mirrored
 (
@@ -208,7 +208,7 @@ PARTITION BY toYYYYMM(time)
 PRIMARY KEY (time, peer_node, src_namespace, dst_namespace, dst_workload, src_workload)
 ORDER BY (time, peer_node, src_namespace, dst_namespace, dst_workload, src_workload, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_workload_kind, src_pod, src_labels_id, dst_kind, dst_workload_kind, dst_pod, dst_labels_id, direction)
 TTL toDate(time) + toIntervalDay(400)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS label_sets
 (
@@ -217,7 +217,7 @@ CREATE TABLE IF NOT EXISTS label_sets
 )
 ENGINE = ReplacingMergeTree
 ORDER BY labels_id
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS completeness
 (
@@ -234,7 +234,7 @@ ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), node, source, time)
 TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS policy_hits
 (
@@ -255,7 +255,7 @@ ENGINE = MergeTree
 PARTITION BY toDate(time)
 ORDER BY (toStartOfHour(time), namespace, name, direction, rule, node, time)
 TTL toDate(time) + toIntervalDay(90)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS completeness_hour
 (
@@ -273,7 +273,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(time)
 ORDER BY (time, node, source, note)
 TTL toDate(time) + toIntervalDay(400)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS peers
 (
@@ -284,7 +284,7 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(time)
 ORDER BY (time, node)
 TTL toDate(time) + toIntervalDay(400)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS endpoints
 (
@@ -302,7 +302,7 @@ CREATE TABLE IF NOT EXISTS endpoints
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (address, valid_from, kind, namespace, workload, pod)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS services
 (
@@ -318,7 +318,7 @@ CREATE TABLE IF NOT EXISTS services
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (address, port, protocol, valid_from, namespace, service)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS policies
 (
@@ -334,7 +334,7 @@ CREATE TABLE IF NOT EXISTS policies
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (kind, namespace, name, valid_from)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
@@ -343,7 +343,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 )
 ENGINE = MergeTree
 ORDER BY version
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS completeness_hour_filled TO completeness_hour AS
 SELECT bucket AS time, node, source, note, seen AS observed, missed AS lost, shed AS discarded,

@@ -36,11 +36,12 @@ def test_rollups_keep_what_the_registry_says(at: int) -> None:
         assert (f"\n    {column.name} " in rollup) == kept
 
 
-def test_every_table_remembers_tokens() -> None:
+def test_every_table_keeps_inserts_and_remembers_tokens() -> None:
     made = [s for s in ddl.statements() if s.startswith("CREATE TABLE")]
     assert len(made) == len(ddl.STORED) + 1
     for statement in made:
-        assert "non_replicated_deduplication_window = 10000" in statement
+        assert "fsync_after_insert = 1, fsync_part_directory = 1" in statement
+        assert f"non_replicated_deduplication_window = {ddl.TOKENS}" in statement
 
 
 def test_retention_of_zero_days_keeps_for_ever() -> None:
