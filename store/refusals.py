@@ -1,9 +1,9 @@
 """What a ledger's refusal of rows means: wait and offer them again, or give them up.
 
 ClickHouse numbers what is wrong; the numbers here are those of its ``ErrorCodes.cpp``, and ``SELECT
-errorCodeToName(252)`` names one. Those that pass are in `exceptions.TEMPORARY`. To wait with rows that are wrong in themselves would keep all others from
-the ledger for ever; to give up rows because the ledger is ill would lose them all, one batch after the
-other. So what is in no list is tried for a while first.
+errorCodeToName(252)`` names one. Those of what passes are in `exceptions.TEMPORARY`. To wait with rows that
+are wrong in themselves would keep all others from the ledger for ever; to give up rows because the ledger is
+ill would lose them all, one batch after the other. So what is in no list is tried for a while first.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 It stands where a ledger would: whoever has rows calls ``insert``, which returns when they are on this node's
 disk. One thread offers what is there, oldest first, each batch under a token that makes a second offer void.
+
+It asks the ledger for its schema before it offers the first rows, and again after every refusal, as somebody
+may have migrated or restored it meanwhile: rows of this Flowledger are for no other schema, and wait.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import pyarrow as pa
 
 from model import columns, errors
 from runtime import logs, metrics, settings
-from store import ddl, refusals, spool, spoolfile, transport
+from store import ddl, migrations, refusals, spool, spoolfile, transport
 
 STOP_SECONDS = 5.0
 """How long the end of a process waits for the ledger to take what is there; the rest stays on the disk."""
@@ -83,6 +86,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._refusals, self._not_before = 0, -math.inf
         self._failed = ""
+        self._known = False
         self._counting = threading.Lock()
         self._delivered = 0
         self._gone: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -202,6 +206,8 @@ class Writer:
             return self._give_up(file, spool.DAMAGED, str(error))
         except OSError as error:  # such as too many open files
             return self._wait(str(error))
+        if because := self._stranger():
+            return self._wait(because)
         try:
             with self._metrics.store_insert_seconds.time():
                 self._ledger.insert(file.name.table, content.rows.slice(0, file.rows), token=content.token)
@@ -222,18 +228,24 @@ class Writer:
     def _weigh(self, file: spool.File, error: errors.StoreError) -> bool:
         """What to do with a file that the ledger has refused; whether it is done with."""
         meaning = refusals.meaning(error)
-        if meaning is refusals.Meaning.UNCLEAR and self._refusals + 1 >= DOUBTS and self._answers():
-            meaning = refusals.Meaning.GIVE_UP  # the ledger is there: it must be the rows
-        if meaning is refusals.Meaning.GIVE_UP:
-            return self._give_up(file, spool.REFUSED, str(error))
-        return self._wait(str(error))
+        if meaning is refusals.Meaning.WAIT:
+            return self._wait(str(error))
+        self._known = False
+        if because := self._stranger():  # then it is not the rows
+            return self._wait(because)
+        if meaning is refusals.Meaning.UNCLEAR and self._refusals + 1 < DOUBTS:
+            return self._wait(str(error))
+        return self._give_up(file, spool.REFUSED, str(error))
 
-    def _answers(self) -> bool:
-        try:
-            self._ledger.query("SELECT 1", {})
-        except errors.StoreError:
-            return False
-        return True
+    def _stranger(self) -> str:
+        """What makes the ledger none that our rows are for, or keeps us from knowing; empty if it is one."""
+        if not self._known:
+            try:
+                migrations.check(self._ledger)
+            except Exception as error:  # no answer to a question of ours is a fault of the rows
+                return str(error) or repr(error)
+            self._known = True
+        return ""
 
     def _give_up(self, file: spool.File, reason: str, because: str) -> bool:
         self._spool.set_aside(file, reason)
@@ -252,6 +264,7 @@ class Writer:
         longest = min(_FIRST_WAIT_SECONDS * 2.0 ** min(self._refusals, 16), _LONGEST_WAIT_SECONDS)
         self._not_before = self._clock() + longest * (0.5 + self._chance() / 2)
         self._refusals += 1
+        self._known = False
         self._failed = _line(because)
         self._metrics.store_retries.inc()
         _limited.warning("rows wait in the spool", files=self._spool.state().files, because=self._failed)

@@ -45,13 +45,14 @@ class Ledger:
     def __init__(self) -> None:
         self.refuse: BaseException | None = None
         self.answers = True
+        self.schema = ddl.SCHEMA_VERSION
         self.offers: list[tuple[str, str]] = []
         self.taken: dict[str, tuple[str, pa.Table]] = {}
 
     def query(self, sql: str, parameters: object) -> pa.Table:
         if not self.answers:
             raise AWAY
-        return pa.table({"1": [1]})
+        return pa.table({"1": [self.schema]})
 
     def query_bytes(self, sql: str, parameters: object, output_format: str) -> bytes:
         return b""
@@ -255,6 +256,47 @@ def test_strange_refusal_of_a_ledger_that_does_not_answer_is_waited_out(node: No
     for _ in range(3 * writer.DOUBTS):
         assert node.step(60.0) > 0
     assert node.files("rejected") == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "because"),
+    [(0, "flowledger store init"), (2, "run `flowledger store migrate`"), (4, "run the Flowledger that")],
+    ids=["none", "older", "newer"],
+)
+def test_ledger_of_another_schema_gets_no_rows(node: Node, schema: int, because: str) -> None:
+    node.ledger.schema = schema
+    node.writer.insert("flows", plain(1, 2, 3, 4))
+    for _ in range(3 * writer.DOUBTS):
+        assert node.step(60.0) > 0
+    assert node.ledger.offers == []
+    assert because in node.writer.check()
+    node.ledger.schema = ddl.SCHEMA_VERSION
+    assert node.step(60.0) == 0.0
+    assert node.ledger.numbers() == [1, 2, 3, 4]
+    assert node.writer.check() == ""
+
+
+def test_ledger_that_was_migrated_meanwhile_gets_no_more_rows(node: Node) -> None:
+    """It refuses a column that it had; that is not the fault of the rows."""
+    node.writer.insert("flows", plain(1, 2, 3, 4))
+    node.step()
+    node.ledger.schema, node.ledger.refuse = 4, WRONG
+    node.writer.insert("flows", plain(5, 6, 7, 8))
+    for _ in range(3):
+        assert node.step(60.0) > 0
+    assert len(node.ledger.offers) == 2
+    assert "schema version 4" in node.writer.check()
+    assert node.files("rejected") == []
+
+
+def test_schema_is_asked_once_while_all_goes_well(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(node.ledger, "query", lambda sql, _: asked.append(sql) or pa.table({"1": [3]}))
+    for number in range(0, 20, 4):
+        node.writer.insert("flows", plain(*range(number, number + 4)))
+        node.step()
+    assert len(node.ledger.taken) == 5
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("cut", [0, 10, -1], ids=["emptied", "no stream", "last byte"])
@@ -483,10 +525,11 @@ def test_full_disk_costs_rows_until_there_is_room(tmp_path: pathlib.Path) -> Non
 
 LIFE = """
 import os, pathlib, random, sys, time
-import numpy as np, prometheus_client
+import prometheus_client
+import pyarrow as pa
 from model import columns, errors
 from runtime import metrics, settings
-from store import transport, writer
+from store import ddl, transport, writer
 
 folder, url, life, ends = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "ends"
 
@@ -496,7 +539,7 @@ class File:
     takes_rows = True
 
     def query(self, sql, parameters):
-        raise errors.StoreError("not asked here")
+        return pa.table({"": [ddl.SCHEMA_VERSION]})
 
     def insert(self, table, batch, *, token=""):
         if random.random() < 0.2 and not ends:
@@ -515,7 +558,6 @@ measured = metrics.Metrics(prometheus_client.CollectorRegistry())
 one = writer.Writer(ledger, folder, settings.Store(batch_rows=7, batch_seconds=0.1), "node-1", measured)
 writer._FIRST_WAIT_SECONDS, writer._LONGEST_WAIT_SECONDS = 0.01, 0.02
 one.start()
-from store import ddl
 for count in range(3 if ends else 1_000_000):
     number = life * 1_000_000 + count
     row = {"time": 1_767_225_600_000_000_000 + number, "node": "node-1", "source": "nflog",
