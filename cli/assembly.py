@@ -11,7 +11,6 @@ import pathlib
 import socket
 import subprocess
 import time
-import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
 import prometheus_client
@@ -22,10 +21,9 @@ from collector import collector
 from enrich import manifests
 from model import errors
 from runtime import component, metrics, probes, settings
-from store import gateway, location, transport, writer
+from store import gateway, location, spool, transport, writer
 
 _APP_SECONDS = 20
-_SPOOL = pathlib.Path("/var/lib/flowledger/spool")
 
 
 class App:
@@ -140,8 +138,9 @@ def running(
         else:
             # first of all that is started, so that it is the last to stop, when nobody has rows any more
             spooled = writer.Writer(
-                ledger, spool_folder(configured.store), configured.store, configured.collector.node, measured
-            )
+                ledger, spool.place(configured.store), configured.store, configured.collector.node, measured,
+                discarded=recording.discarded,
+            )  # fmt: skip
             group.start(spooled)
             recording.open(spooled)
             checks["store"] = spooled.check
@@ -155,14 +154,6 @@ def running(
         for one in collectors:
             group.start(one)
         yield ledger
-
-
-def spool_folder(configured: settings.Store) -> pathlib.Path:
-    """Where rows are on their way to the ledger."""
-    if configured.spool:
-        return pathlib.Path(configured.spool)
-    parts = urllib.parse.urlsplit(configured.url)
-    return pathlib.Path(urllib.parse.unquote(parts.path), "spool") if parts.scheme == "chdb" else _SPOOL
 
 
 def _probes(

@@ -49,6 +49,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._ledger: Sink | None = None
         self._labels_written: set[int] = set()
+        self._labels_gone = threading.Event()
         self._snapshot = feed.snapshot if feed else manifests.Snapshot()
         self._policies = _policies(self._snapshot)
         self._enricher = _enricher(self._snapshot)
@@ -56,6 +57,15 @@ class Recorder:
     def open(self, ledger: Sink) -> None:
         """Record into this from now on."""
         self._ledger = ledger
+
+    def discarded(self, table: str) -> None:
+        """Rows of a table that were taken before will never be in the ledger.
+
+        Flows carry their label sets by number alone: without the sets nobody could read them, so the next
+        report writes all of them again. This waits for no lock, as it is told where locks are held.
+        """
+        if table == "label_sets":
+            self._labels_gone.set()
 
     def policies(self) -> collector.Policies:
         """What rules look like that are made from the policies known just now."""
@@ -93,6 +103,9 @@ class Recorder:
             _limited.warning("policies not taken over", error=str(error))
 
     def _write_labels(self, ledger: Sink) -> None:
+        if self._labels_gone.is_set():
+            self._labels_gone.clear()
+            self._labels_written.clear()
         new = {k: v for k, v in self._snapshot.labels.items() if k not in self._labels_written}
         if new:
             rows: dict[str, list[Any]] = {"labels_id": list(new), "labels": list(new.values())}

@@ -4,6 +4,10 @@ A folder of files (``spoolfile``), in the order in which they were begun. One pr
 where there is no room, the oldest rows go first, and are counted. What cannot be read, or was refused, is set
 aside into a folder ``rejected`` inside of it, which counts for the bound as well and is emptied first; a file
 that is moved back from there is offered again at the next start.
+
+The promise: once ``append`` has returned true, the rows are on the disk and outlive a kill and a power cut,
+until a ledger has acknowledged them or they are counted as discarded. A removal may come undone in a power
+cut; the file is then offered again, under the token that the ledger knows.
 """
 
 from __future__ import annotations
@@ -19,12 +23,13 @@ import pathlib
 import secrets
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
 from model import errors
-from runtime import logs
+from runtime import logs, settings
 from store import spoolfile
 
 REJECTED = "rejected"
@@ -40,6 +45,7 @@ BULK = frozenset({"flows", "policy_hits"})
 _BATCH_BYTES = 64 << 20
 """A batch of long texts ends here, whatever its rows: it is in memory when it is offered."""
 
+_PLACE = pathlib.Path("/var/lib/flowledger/spool")
 _NOT_OURS = {"lost+found"}
 _BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
@@ -127,9 +133,9 @@ class Spool:
             SetupError: If another process has it, it holds other things, or it cannot be used.
         """
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(self._folder, 0o700)
             self._own()
-            (self._folder / REJECTED).mkdir(mode=0o700, exist_ok=True)
+            _make(self._folder / REJECTED, 0o700)
             self._find()
         except OSError as error:
             self.close()
@@ -348,6 +354,22 @@ class Spool:
         except OSError as error:
             self._bytes -= size
             _limited.warning("file of the spool not set aside", file=str(path), error=error.strerror)
+
+
+def place(configured: settings.Store) -> pathlib.Path:
+    """Where rows are on their way to the ledger."""
+    if configured.spool:
+        return pathlib.Path(configured.spool)
+    parts = urllib.parse.urlsplit(configured.url)
+    return pathlib.Path(urllib.parse.unquote(parts.path), "spool") if parts.scheme == "chdb" else _PLACE
+
+
+def _make(folder: pathlib.Path, mode: int = 0o777) -> None:
+    """Make a folder that is still there after a power cut, and those above it."""
+    if not folder.exists():
+        _make(folder.parent)
+        folder.mkdir(mode, exist_ok=True)
+        spoolfile.sync(folder.parent)
 
 
 def _files(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, int]]:

@@ -59,6 +59,7 @@ class Writer:
         configured: The settings of the store.
         node: This node's name.
         measured: The process's metrics.
+        discarded: Told of each table whose rows are given up, at any time, from any thread.
         clock: Seconds that only go on.
         chance: A number from 0 to 1, so that not all nodes come back at once.
     """
@@ -71,11 +72,13 @@ class Writer:
         node: str,
         measured: metrics.Metrics,
         *,
+        discarded: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._ledger, self._metrics = ledger, measured
         self._clock, self._chance = clock, chance
+        self._tell_discarded = discarded
         self._batch_seconds = configured.batch_seconds
         self._spool = spool.Spool(
             folder, most_bytes=configured.spool_bytes, batch_rows=configured.batch_rows, node=node,
@@ -162,6 +165,7 @@ class Writer:
         self._metrics.discarded_rows.labels(table, reason).inc(rows)
         with self._counting:
             self._gone[table, reason] += rows
+        self._tell_discarded(table)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

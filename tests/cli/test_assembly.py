@@ -203,21 +203,6 @@ def test_ledger_that_takes_no_rows_is_refused(
         pass
 
 
-@pytest.mark.parametrize(
-    ("configured", "folder"),
-    [
-        pytest.param(settings.Store(url="chdb:///data/a%20b"), "/data/a b/spool", id="embedded"),
-        pytest.param(
-            settings.Store(url="clickhouse://u:p@host:9000/db"), "/var/lib/flowledger/spool", id="server"
-        ),
-        pytest.param(settings.Store(url="http://host:8123"), "/var/lib/flowledger/spool", id="HTTP"),
-        pytest.param(settings.Store(url="chdb:///data", spool="/mnt/spool"), "/mnt/spool", id="chosen"),
-    ],
-)
-def test_spool_has_its_place(configured: settings.Store, folder: str) -> None:
-    assert str(assembly.spool_folder(configured)) == folder
-
-
 @pytest.fixture
 def away(
     on_free_ports: settings.Settings, node: settings.Collector, tmp_path: pathlib.Path

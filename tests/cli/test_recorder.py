@@ -13,8 +13,8 @@ from cli import recorder
 from collector import collector, completeness
 from enrich import manifests
 from model import columns, errors
-from runtime import metrics
-from store import transport
+from runtime import metrics, settings
+from store import transport, writer
 
 Build = Callable[..., pa.RecordBatch]
 POD = """
@@ -41,7 +41,8 @@ class Cluster:
         self.pod("web", "10.0.0.1")
         self.pod("cart", "10.0.0.2", namespace="stock")
         self.registry = prometheus_client.CollectorRegistry()
-        self.recorder = recorder.Recorder(manifests.Folder(folder), metrics.Metrics(self.registry))
+        self.metrics = metrics.Metrics(self.registry)
+        self.recorder = recorder.Recorder(manifests.Folder(folder), self.metrics)
         self.recorder.open(ledger)
 
     def pod(self, name: str, address: str, namespace: str = "shop") -> None:
@@ -102,6 +103,38 @@ def test_label_set_is_written_once(shop: Cluster) -> None:
     assert shop.rows("SELECT count() FROM flows f JOIN label_sets l ON f.src_labels_id = l.labels_id") == [
         (2,)
     ]
+
+
+def test_label_sets_that_were_discarded_are_written_again(shop: Cluster) -> None:
+    shop.record({})
+    shop.ledger.command("TRUNCATE TABLE label_sets", {})
+    shop.recorder.discarded("flows")
+    shop.record({})
+    assert shop.rows("SELECT count() FROM label_sets") == [(0,)]
+    shop.recorder.discarded("label_sets")
+    for _ in range(2):
+        shop.record({})
+        assert shop.rows("SELECT count() FROM label_sets") == [(2,)]
+
+
+def test_label_sets_that_a_full_spool_discards_are_written_again(
+    tmp_path: pathlib.Path, shop: Cluster
+) -> None:
+    """They are taken and discarded in one call, with the locks of both parts held."""
+    configured = settings.Store(spool_bytes=1)
+    spooled = writer.Writer(
+        shop.ledger, tmp_path / "spool", configured, "node-1", shop.metrics, discarded=shop.recorder.discarded
+    )
+    spooled._spool.open()
+    shop.recorder.open(spooled)
+    shop.record({})
+    spooled._spool._most_bytes = 1 << 20
+    shop.record({})
+    spooled._spool.cut()
+    while spooled._step() == 0.0:
+        pass
+    spooled._spool.close()
+    assert shop.rows("SELECT count() FROM label_sets") == [(2,)]
 
 
 def _report(flows: Build) -> collector.Report:

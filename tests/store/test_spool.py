@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from model import columns, errors
+from runtime import settings
 from store import spool, spoolfile
 
 PLAIN = pa.schema([pa.field("n", pa.int64())])
@@ -92,6 +93,14 @@ def folder(tmp_path: pathlib.Path) -> Iterator[Folder]:
 def test_rows_are_on_the_disk_when_append_returns(folder: Folder) -> None:
     assert folder.spool.append("flows", plain(1))
     assert spoolfile.read(folder.path / folder.names()[0]).rows.num_rows == ROWS
+
+
+def test_folder_outlives_a_power_cut(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each folder that was made is put on the disk in the one above it."""
+    synced = []
+    monkeypatch.setattr(spoolfile, "sync", synced.append)
+    Folder(tmp_path / "a" / "b").open()
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
 
 
 def test_appends_share_a_file_until_it_is_full(folder: Folder) -> None:
@@ -390,3 +399,18 @@ def test_closed_spool_takes_nothing(folder: Folder) -> None:
     folder.spool.close()
     with pytest.raises(errors.StoreError, match="closed"):
         folder.spool.append("flows", plain(1))
+
+
+@pytest.mark.parametrize(
+    ("configured", "folder"),
+    [
+        pytest.param(settings.Store(url="chdb:///data/a%20b"), "/data/a b/spool", id="embedded"),
+        pytest.param(
+            settings.Store(url="clickhouse://u:p@host:9000/db"), "/var/lib/flowledger/spool", id="server"
+        ),
+        pytest.param(settings.Store(url="http://host:8123"), "/var/lib/flowledger/spool", id="HTTP"),
+        pytest.param(settings.Store(url="chdb:///data", spool="/mnt/spool"), "/mnt/spool", id="chosen"),
+    ],
+)
+def test_spool_has_its_place(configured: settings.Store, folder: str) -> None:
+    assert str(spool.place(configured)) == folder
