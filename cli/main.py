@@ -193,12 +193,12 @@ def store_migrate(form: str, **given: Any) -> None:
 @_STORE_FORM
 @_takes()
 def store_status(ledger: str | None, form: str, **given: Any) -> None:
-    """Show what is in the ledger, how large it is, how complete, and what it will forget next."""
+    """Show what is in the ledger, how large and complete it is, what it will forget, what waits to get in."""
     from cli import store as store_command
 
     loaded = _load(given).settings
     url = ledger or f"http://{loaded.gateway.host}:{loaded.gateway.port}"
-    store_command.show(url, loaded.store.retention_bytes, form)
+    store_command.show(url, loaded.store, form)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import pathlib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow as pa
 from cli import output
 from model import errors
 from runtime import settings
-from store import ddl, location, migrations, status, transport
+from store import ddl, location, migrations, spool, status, transport
 
 _LARGEST = 12
 """How many columns a terminal shows; programs get all."""
@@ -49,18 +50,21 @@ def migrate(configured: settings.Store, form: str) -> None:
     _say(configured.url, found, form)
 
 
-def show(url: str, most_bytes: int, form: str) -> None:
-    """Print what the ledger holds.
+def show(url: str, configured: settings.Store, form: str) -> None:
+    """Print what the ledger holds, and what waits for it on this machine, if anything does.
 
     Raises:
         FlowledgerError: If it does not answer, or its schema is not ours.
     """
+    waiting = _spooled(spool.place(configured))
+    if form == "table" and waiting:  # first, as it matters most where no ledger answers
+        _show_spool(waiting, configured.spool_bytes)
     with contextlib.closing(transport.open(url)) as ledger:
-        found = status.read(ledger, most_bytes)
+        found = status.read(ledger, configured.retention_bytes)
     if form == "json":
-        sys.stdout.write(json.dumps(_plain(found), indent=2) + "\n")
+        sys.stdout.write(json.dumps(_plain(found) | {"spool": waiting}, indent=2) + "\n")
     else:
-        _show(url, found, most_bytes)
+        _show(url, found, configured.retention_bytes)
 
 
 @contextlib.contextmanager
@@ -95,6 +99,26 @@ def _plain(found: status.Status) -> dict[str, Any]:
         "columns": found.columns.to_pylist(),
         "next_drops": _drops(found).to_pylist(),
     }
+
+
+def _spooled(folder: pathlib.Path) -> dict[str, Any] | None:
+    """What waits in a folder, or why we do not know; None if there is no spool."""
+    try:
+        found = status.spooled(folder)
+    except OSError as error:  # such as the folder of a collector that is another user
+        return {"folder": str(folder), "error": error.strerror}
+    return {"folder": str(folder), **dataclasses.asdict(found)} if found else None
+
+
+def _show_spool(waiting: dict[str, Any], most_bytes: int) -> None:
+    said = waiting.get("error")
+    if said is None:
+        said = f"{waiting['files']:,} files wait, {_size(waiting['bytes'])} of {_size(most_bytes)}"
+        if waiting["files"]:
+            said += f", the oldest for {waiting['oldest_seconds']:,.0f} s"
+        if waiting["rejected_files"]:
+            said += f"; {waiting['rejected_files']:,} set aside, {_size(waiting['rejected_bytes'])}"
+    output.console().print(f"spool {waiting['folder']}: {said}", markup=False)
 
 
 def _drops(found: status.Status) -> pa.Table:

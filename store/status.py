@@ -1,12 +1,15 @@
-"""What a ledger holds, how large it is, and what it will let go of: for ``flowledger store status``."""
+"""What a ledger holds, how large it is, and what it will let go of, and what waits to get into it."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import pathlib
+import time
 
 import pyarrow as pa
 
-from store import ddl, migrations, queries, retention, transport
+from store import ddl, migrations, queries, retention, spool, spoolfile, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +77,50 @@ def read(ledger: transport.Transport, most_bytes: int = 0) -> Status:
         summary=queries.summary(ledger, span) if span else None,
         next_drops=retention.next_drops(ledger, most_bytes),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A spool as it looks from outside.
+
+    Attributes:
+        files: How many wait, the growing ones too.
+        bytes: What those take.
+        oldest_seconds: How long ago rows were last added to the first of them; 0 if none waits.
+        rejected_files: How many are set aside.
+        rejected_bytes: What those take.
+    """
+
+    files: int
+    bytes: int
+    oldest_seconds: float
+    rejected_files: int
+    rejected_bytes: int
+
+
+def spooled(folder: pathlib.Path) -> Spooled | None:
+    """What waits in a spool, which may be another process's and go on; None where there is no spool.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if not (folder / spool.LOCK).exists():
+        return None
+    waiting, aside = _sizes(folder), _sizes(folder / spool.REJECTED)
+    first = waiting[min(waiting)][1] if waiting else time.time()
+    return Spooled(
+        files=len(waiting), bytes=sum(size for size, _ in waiting.values()),
+        oldest_seconds=max(time.time() - first, 0.0),
+        rejected_files=len(aside), rejected_bytes=sum(size for size, _ in aside.values()),
+    )  # fmt: skip
+
+
+def _sizes(folder: pathlib.Path) -> dict[str, tuple[int, float]]:
+    """Size and age of the spool's files in a folder, by name; one may be gone before it is looked at."""
+    found = {}
+    for path in folder.iterdir() if folder.exists() else ():
+        if spoolfile.parse(path.name):
+            with contextlib.suppress(FileNotFoundError):
+                there = path.stat()
+                found[path.name] = there.st_size, there.st_mtime
+    return found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
 
-from store import transport
+from store import spool, status, transport
 
 Build = Callable[..., pa.RecordBatch]
 Command = Callable[..., tuple[object, str, str]]
@@ -69,6 +71,67 @@ def test_status_is_json_for_a_program(
 def test_status_of_an_empty_ledger(command: Command, url: str) -> None:
     code, out, err = command("store", "status", "--ledger", url)
     assert (code, "no flow yet" in out, err) == (0, True, "")
+
+
+@pytest.fixture
+def waiting(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> spool.Spool:
+    """A spool of the settings, in which one file waits, one grows, and one is set aside."""
+    folder = tmp_path / "spool"
+    monkeypatch.setenv("FLOWLEDGER_STORE__SPOOL", str(folder))
+    opened = spool.Spool(
+        folder, most_bytes=1 << 20, batch_rows=10, node="n", discarded=lambda table, reason, rows: None
+    )
+    opened.open()
+    for table in ("completeness", "flows"):
+        opened.append(table, pa.record_batch({"n": [1]}))
+        opened.cut()
+    opened.set_aside(opened.oldest(), spool.REFUSED)
+    opened.append("flows", pa.record_batch({"n": [1, 2]}))
+    return opened
+
+
+def test_status_shows_the_spool_of_a_running_process(
+    waiting: spool.Spool, command: Command, url: str
+) -> None:
+    folder = waiting._folder
+    (first, *_) = folder.glob("*.arrow")
+    os.utime(first, (time.time() - 3600, time.time() - 3600))
+    code, out, err = command("store", "status", "--ledger", url, "-o", "json")
+    found = json.loads(out)["spool"]
+    assert (code, err) == (0, "")
+    assert found.pop("oldest_seconds") == pytest.approx(3600, abs=60)
+    assert found == {
+        "folder": str(folder), "files": 2, "rejected_files": 1,
+        "bytes": sum(path.stat().st_size for path in (*folder.glob("*.arrow"), *folder.glob("*.open"))),
+        "rejected_bytes": sum(path.stat().st_size for path in (folder / "rejected").iterdir()),
+    }  # fmt: skip
+    assert waiting.append("flows", pa.record_batch({"n": [3]}))
+
+
+def test_status_shows_the_spool_though_no_ledger_answers(waiting: spool.Spool, command: Command) -> None:
+    code, out, err = command("store", "status", "--ledger", "http://127.0.0.1:1")
+    assert (code, "no ledger answers" in err) == (2, True)
+    assert out.startswith(f"spool {waiting._folder}: 2 files wait, ")
+    assert "of 1.1 GB, the oldest for 0 s; 1 set aside" in out
+
+
+def test_status_without_a_spool_shows_none(
+    command: Command, url: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWLEDGER_STORE__SPOOL", str(tmp_path / "none"))
+    assert "spool" not in command("store", "status", "--ledger", url)[1]
+    assert json.loads(command("store", "status", "--ledger", url, "-o", "json")[1])["spool"] is None
+
+
+def test_status_says_that_a_spool_cannot_be_read(
+    waiting: spool.Spool, command: Command, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: pathlib.Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(status, "spooled", refuse)
+    code, out, _ = command("store", "status", "--ledger", url)
+    assert (code, out.splitlines()[0]) == (0, f"spool {waiting._folder}: Permission denied")
 
 
 def test_status_without_a_ledger_says_so(command: Command) -> None:
