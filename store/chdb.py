@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import pathlib
 import queue
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import chdb
 import pyarrow as pa
 
 from model import errors
-from store import ddl, exceptions, migrations, parameters, rows
+from store import ddl, exceptions, migrations, parameters, rows, spoolfile, tokens
 
 MARKER = "flowledger.json"
 """Tells a ledger's folder from any other, and its schema version before the engine touches it."""
@@ -115,6 +116,7 @@ class Embedded:
         self._lock.close()
 
     def _open(self, folder: pathlib.Path, retention_days: int) -> None:
+        tokens.mend(folder)
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._writers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(_WRITERS):
@@ -183,8 +185,12 @@ def _mark(folder: pathlib.Path) -> None:
     marker, said = folder / MARKER, json.dumps({"schema": ddl.SCHEMA_VERSION}) + "\n"
     if not marker.exists() or marker.read_text() != said:
         draft = folder / _DRAFT
-        draft.write_text(said)
+        with draft.open("w") as file:
+            file.write(said)
+            file.flush()
+            os.fsync(file.fileno())
         draft.rename(marker)
+        spoolfile.sync(folder)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ aside into a folder ``rejected`` inside of it, which counts for the bound as wel
 that is moved back from there is offered again at the next start.
 
 The promise: once ``append`` has returned true, the rows are on the disk and outlive a kill and a power cut,
-until a ledger has acknowledged them or they are counted as discarded. A removal may come undone in a power
-cut; the file is then offered again, under the token that the ledger knows.
+until a ledger has acknowledged them or they are counted as discarded. What is acknowledged is gone from the
+disk before the next is offered, so that one batch at most is offered again after a power cut.
 """
 
 from __future__ import annotations
@@ -180,6 +180,8 @@ class Spool:
             self._waiting.remove(file)
             self._remove(file.path, file.bytes)
             self._offered = None
+            with contextlib.suppress(OSError):
+                spoolfile.sync(self._folder)
 
     def release(self) -> None:
         """The file that was offered stays, and goes if there is no room."""

@@ -68,7 +68,7 @@ class Server:
 
     def __init__(self, folder: pathlib.Path, tcp: int = 0, shards: list[int] | None = None) -> None:
         self.tcp, self.http = tcp or free_port(), free_port()
-        self.log = folder / "log"
+        self.log, self.data = folder / "log", folder / "data"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
