@@ -13,3 +13,9 @@ def free_ports() -> list[str]:
         for one in opened.values():
             one.bind(("127.0.0.1", 0))
         return [word for flag, one in opened.items() for word in (flag, str(one.getsockname()[1]))]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the tests of delivery take; the suite runs a short form of the same."""
+    parser.addoption("--rounds", type=int, default=8, help="kills in each test of exactly-once delivery")
+    parser.addoption("--away", type=int, default=4, help="seconds for which a server is away")

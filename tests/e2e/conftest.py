@@ -1,4 +1,4 @@
-"""One run of the demo, for all tests that look at what it recorded."""
+"""One run of the demo, for all tests that look at what it recorded; and a ClickHouse server for one test."""
 
 import dataclasses
 import json
@@ -9,6 +9,10 @@ import sys
 
 import pyarrow.parquet
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "store"))
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from clickhouse_server import installed, mortal  # noqa: F401 (fixtures)
 
 from cli import output
 from lab import truth
