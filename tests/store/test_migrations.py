@@ -79,6 +79,12 @@ def test_released_state_comes_up_to_date(database: Callable[[], native.Server], 
     said = [f"SELECT sum(observed), max({seen}) FROM {table}" for table, seen in SAID.items()]
     raw, hours = (list(ledger.query(sql, {}).to_pylist()[0].values()) for sql in said)
     assert raw == hours
+    safe = f"fsync_part_directory = 1, non_replicated_deduplication_window = {ddl.TOKENS}"
+    found = ledger.query(
+        "SELECT create_table_query AS q FROM system.tables WHERE database = currentDatabase() "
+        f"AND engine LIKE '%Tree' AND name != '{migrations._OLD}'", {},
+    )  # fmt: skip
+    assert all(safe in query for query in found.column("q").to_pylist())
     migrations.check(ledger)
 
 
