@@ -316,13 +316,14 @@ def statements(ages: Ages | None = None) -> list[str]:
 def counted(within: str = "1") -> str:
     """The test that leaves each connection in the rows of `flows` once.
 
-    The destination's report wins, where its node does report.
+    The destination's report wins, where its node does report. GLOBAL matters on a cluster, where a shard has
+    but some of `completeness_hour`: the server that is asked collects it from all and hands it round.
 
     Args:
         within: Which hours the rows can lie in, in SQL, by ``time``; fewer are faster.
     """
     return (
-        f"NOT (\n    {MIRRORED}\n    AND (peer_node, toStartOfHour(time)) IN "
+        f"NOT (\n    {MIRRORED}\n    AND (peer_node, toStartOfHour(time)) GLOBAL IN "
         f"(SELECT node, toStartOfHour(time) FROM completeness_hour WHERE {within})\n)"
     )
 
@@ -334,7 +335,7 @@ def silent(within: str = "1") -> str:
         within: As for `counted`.
     """
     return (
-        f"SELECT toStartOfHour(time) AS hour, node FROM peers WHERE {within} AND (time, node) NOT IN "
+        f"SELECT toStartOfHour(time) AS hour, node FROM peers WHERE {within} AND (time, node) GLOBAL NOT IN "
         f"(SELECT time, node FROM completeness_hour WHERE {within})"
     )
 
@@ -345,7 +346,7 @@ def unreported(within: str = "1") -> str:
     Args:
         within: As for `counted`.
     """
-    return f"(toStartOfHour(time), peer_node) IN (\n    {silent(within)}\n)"
+    return f"(toStartOfHour(time), peer_node) GLOBAL IN (\n    {silent(within)}\n)"
 
 
 def rollup_columns() -> list[str]:

@@ -298,7 +298,7 @@ def _field(column: columns.Column) -> _Field:
 
 
 def _label(side: str, key: str) -> _Field:
-    labelled = f"{side}_labels_id IN (SELECT labels_id FROM label_sets WHERE {{}})"  # noqa: S608 (names are ours)
+    labelled = f"{side}_labels_id GLOBAL IN (SELECT labels_id FROM label_sets WHERE {{}})"  # noqa: S608 (names are ours)
     return _Field(
         _EQUALITY,
         _read_text,

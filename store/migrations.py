@@ -34,14 +34,15 @@ class Ledger(Protocol):
 
 
 def version(ledger: Ledger) -> int:
-    """The schema version of a ledger; 0 where there is none yet.
+    """The schema version of a ledger, on a cluster that of the shard which lags; 0 where there is none yet.
 
     Raises:
         StoreError: If the ledger does not answer, here and in every function below.
     """
     if not _exists(ledger, "schema_migrations"):
         return 0
-    return _number(ledger, "SELECT max(version) FROM schema_migrations")
+    by_shard = "SELECT max(version) AS reached FROM schema_migrations GROUP BY shardNum()"
+    return _number(ledger, f"SELECT min(reached) FROM ({by_shard})")
 
 
 def check(ledger: Ledger) -> None:

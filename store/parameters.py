@@ -35,6 +35,8 @@ def inserting(token: str) -> dict[str, str]:
         "async_insert": "0",
         # what views have summed is summed already
         "optimize_on_insert": "0",
+        # through a Distributed table: it is done when each shard has its rows, under this token
+        "distributed_foreground_insert": "1",
     }
 
 

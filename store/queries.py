@@ -159,7 +159,7 @@ def edges(
     inner = (
         f"SELECT {_END_KEYS}, {keys}, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
-        f"FROM ({rows.sql}) WHERE {_EDGE} IN (SELECT edge FROM ({top})) GROUP BY {_END_NAMES}, {keys} "
+        f"FROM ({rows.sql}) WHERE {_EDGE} GLOBAL IN (SELECT edge FROM ({top})) GROUP BY {_END_NAMES}, {keys} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (

@@ -636,7 +636,7 @@ SELECT *
 FROM flows
 WHERE NOT (
     reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-    AND (peer_node, toStartOfHour(time)) IN (SELECT node, toStartOfHour(time) FROM completeness_hour WHERE 1)
+    AND (peer_node, toStartOfHour(time)) GLOBAL IN (SELECT node, toStartOfHour(time) FROM completeness_hour WHERE 1)
 );
 
 CREATE OR REPLACE VIEW flows_minute_counted AS
@@ -644,8 +644,8 @@ SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rul
 FROM flows_minute
 UNION ALL
 SELECT toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
-FROM (SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) IN (
-    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+FROM (SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) GLOBAL IN (
+    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 ));
 
 CREATE OR REPLACE VIEW flows_hour_counted AS
@@ -654,8 +654,8 @@ FROM flows_hour
 UNION ALL
 SELECT time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM flows_hour_mirrored
-WHERE (toStartOfHour(time), peer_node) IN (
-    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+WHERE (toStartOfHour(time), peer_node) GLOBAL IN (
+    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 );
 
 CREATE OR REPLACE VIEW flows_day_counted AS
@@ -664,6 +664,6 @@ FROM flows_day
 UNION ALL
 SELECT toDateTime64(toStartOfDay(first_seen), 9, 'UTC') AS time, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM flows_hour_mirrored
-WHERE (toStartOfHour(time), peer_node) IN (
-    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
+WHERE (toStartOfHour(time), peer_node) GLOBAL IN (
+    SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 );
