@@ -12,9 +12,6 @@ import pyarrow as pa
 from model import errors
 from store import ddl, exceptions, location, parameters, rows
 
-PORTS = (8123, 8443)
-"""ClickHouse's own, without TLS and with it."""
-
 TIMEOUT_SECONDS = 60.0
 
 _READING = {"readonly": "1", "wait_end_of_query": "1"}
@@ -32,7 +29,7 @@ class Remote:
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._at = location.parse(url, PORTS, timeout=timeout_seconds)
+        self._at = location.parse(url, location.PORTS["http"], timeout=timeout_seconds)
         self._tls = self._at.tls.context() if self._at.tls else None
         self._takes_rows: bool | None = None
 

@@ -5,7 +5,8 @@
 Options: ``secure=1`` (TLS; always so for https), ``ca``, ``cert`` and ``key`` (PEM files: who may have signed
 the server's certificate, and our own), ``server_name`` (what that certificate is for, if not the host),
 ``password_file`` or ``password_env`` (where the password stands), ``connect_timeout`` and ``timeout``
-(seconds for reaching a host, and for each sending and receiving).
+(seconds for reaching a host, and for each sending and receiving), ``cluster`` (the servers' name for theirs;
+the ledger is made and migrated on all of it) and ``replicated=1`` (its shards have replicas, through Keeper).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 
 from model import errors
+
+PORTS = {"clickhouse": (9000, 9440), "http": (8123, 8443), "https": (8123, 8443)}
+"""ClickHouse's own, by scheme, without TLS and with it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ class Location:
         tls: None without TLS.
         connect_timeout: Seconds.
         timeout: Seconds.
+        cluster: Empty for a ledger on one server.
+        replicated: Whether its tables are to be replicated ones.
     """
 
     scheme: str
@@ -66,10 +72,11 @@ class Location:
     tls: Tls | None
     connect_timeout: float
     timeout: float
+    cluster: str = ""
+    replicated: bool = False
 
     def __str__(self) -> str:
-        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
-        return f"{self.scheme}://{hosts}/{self.database}"
+        return f"{self.scheme}://{_joined(self.hosts)}/{self.database}"
 
 
 def parse(
@@ -91,7 +98,10 @@ def parse(
         raise _wrong(url, f"there is no option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    secure = parts.scheme == "https" or _is_true(url, options.get("secure", "0"))
+    secure = parts.scheme == "https" or _is_true(url, options, "secure")
+    replicated = _is_true(url, options, "replicated")
+    if replicated and not options.get("cluster"):
+        raise _wrong(url, "replicated needs cluster")
     return Location(
         scheme=parts.scheme,
         hosts=tuple(_host(url, host, ports[secure]) for host in hosts.split(",")),
@@ -101,13 +111,15 @@ def parse(
         tls=_tls(url, secure, options),
         connect_timeout=_seconds(url, options.get("connect_timeout", "10")),
         timeout=_seconds(url, options.get("timeout", str(timeout))),
+        cluster=options.get("cluster", ""),
+        replicated=replicated,
     )
 
 
 _OPTIONS = frozenset(
     {
-        "ca", "cert", "connect_timeout", "key", "password_env", "password_file", "secure", "server_name",
-        "timeout",
+        "ca", "cert", "cluster", "connect_timeout", "key", "password_env", "password_file", "replicated",
+        "secure", "server_name", "timeout",
     }
 )  # fmt: skip
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -119,6 +131,18 @@ def shown(url: str) -> str:
     login, at, where = rest.rpartition("@")
     user, colon, _ = login.partition(":")
     return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{where}"
+
+
+def moved(url: str, hosts: Sequence[tuple[str, int]], database: str) -> str:
+    """The URL of a database on other hosts, reached and logged into in the same way."""
+    parts = urllib.parse.urlsplit(url)
+    login, at, _ = parts.netloc.rpartition("@")
+    path = "/" + urllib.parse.quote(database, safe="") if database else ""
+    return parts._replace(netloc=login + at + _joined(hosts), path=path).geturl()
+
+
+def _joined(hosts: Sequence[tuple[str, int]]) -> str:
+    return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
 
 
 def _split(url: str) -> tuple[urllib.parse.SplitResult, dict[str, str]]:
@@ -137,10 +161,11 @@ def _wrong(url: str, reason: str) -> errors.SetupError:
     return errors.SetupError(f"the store {shown(url)!r} cannot be used: {reason}")
 
 
-def _is_true(url: str, word: str) -> bool:
-    if word.lower() not in _TRUTH:
-        raise _wrong(url, "secure is 1 or 0")
-    return _TRUTH[word.lower()]
+def _is_true(url: str, options: Mapping[str, str], name: str) -> bool:
+    word = options.get(name, "0").lower()
+    if word not in _TRUTH:
+        raise _wrong(url, f"{name} is 1 or 0")
+    return _TRUTH[word]
 
 
 def _seconds(url: str, word: str) -> float:

@@ -24,9 +24,6 @@ from clickhouse_driver import errors as driver_errors
 from model import errors
 from store import blocks, ddl, exceptions, location, parameters, rows
 
-PORTS = (9000, 9440)
-"""ClickHouse's own, without TLS and with it."""
-
 TIMEOUT_SECONDS = 60.0
 
 _IDLE = 4
@@ -68,7 +65,7 @@ class Server:
     takes_rows = True
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._at = location.parse(url, PORTS, timeout=timeout_seconds)
+        self._at = location.parse(url, location.PORTS["clickhouse"], timeout=timeout_seconds)
         self._tls = self._at.tls.context() if self._at.tls else None
         self._idle: queue.LifoQueue[_Connection] = queue.LifoQueue(_IDLE)
         self._closed = False

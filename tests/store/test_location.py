@@ -40,6 +40,28 @@ def test_all_parts_are_read() -> None:
     assert str(at) == "clickhouse://one:1,[2001:db8::1]:9440,three:9440/flows"
 
 
+def test_cluster_is_one_or_none() -> None:
+    assert (_parse("clickhouse://h").cluster, _parse("clickhouse://h").replicated) == ("", False)
+    at = _parse("clickhouse://h?cluster=flows&replicated=1")
+    assert (at.cluster, at.replicated) == ("flows", True)
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "database", "moved"),
+    [
+        ("clickhouse://a,b:1/d?cluster=c", [("a", 9000)], "e", "clickhouse://a:9000/e?cluster=c"),
+        ("http://u:p%2Fa@a/d", [("b", 1), ("::1", 2)], "", "http://u:p%2Fa@b:1,[::1]:2"),
+        ("clickhouse://a", [("b", 1)], "odd name", "clickhouse://b:1/odd%20name"),
+    ],
+)
+def test_moved_url_keeps_the_log_in_and_options(
+    url: str, hosts: list[tuple[str, int]], database: str, moved: str
+) -> None:
+    assert location.moved(url, hosts, database) == moved
+    assert _parse(moved).hosts == tuple(hosts)
+    assert _parse(moved).password == _parse(url).password
+
+
 def test_https_is_secure_by_itself() -> None:
     assert _parse("https://ledger").tls == location.Tls()
     assert _parse("https://ledger").hosts == (("ledger", 9440),)
@@ -71,6 +93,8 @@ def test_password_is_never_shown() -> None:
         pytest.param("clickhouse://h?secure=maybe", "1 or 0", id="neither secure nor not"),
         pytest.param("clickhouse://h?ca=/ca.pem", "needs secure=1", id="certificate without TLS"),
         pytest.param("clickhouse://h?secure=1&key=/k.pem", "key needs cert", id="key alone"),
+        pytest.param("clickhouse://h?replicated=1", "needs cluster", id="replicas of no cluster"),
+        pytest.param("clickhouse://h?cluster=c&replicated=2", "replicated is 1 or 0", id="two replicas"),
         pytest.param("clickhouse://h?timeout=0", "above 0", id="no time"),
         pytest.param("clickhouse://h?connect_timeout=inf", "above 0", id="all time"),
         pytest.param("clickhouse://h?timeout=soon", "above 0", id="time in words"),
