@@ -9,14 +9,14 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from cli import output
 from model import errors
 from runtime import settings
-from store import ddl, location, migrations, spool, status, transport
+from store import cluster, ddl, location, migrations, spool, status, transport
 
 _LARGEST = 12
 """How many columns a terminal shows; programs get all."""
@@ -29,11 +29,9 @@ def make(configured: settings.Store, form: str) -> None:
         FlowledgerError: If it cannot be made, or is there with another schema.
     """
     with _opened(configured) as ledger:
-        found = migrations.version(ledger)
-        if found:
-            migrations.check(ledger)
-        else:
-            migrations.bring_up_to_date(ledger, ddl.ages(configured.retention_days))
+        if found := ledger.version():
+            migrations.require_current(found)
+        ledger.bring_up_to_date(ddl.ages(configured.retention_days))
     _say(configured.url, found, form)
 
 
@@ -44,9 +42,9 @@ def migrate(configured: settings.Store, form: str) -> None:
         FlowledgerError: If there is no ledger, or one that we do not know.
     """
     with _opened(configured) as ledger:
-        if not migrations.version(ledger):
-            migrations.check(ledger)
-        found, _ = migrations.bring_up_to_date(ledger, ddl.ages(configured.retention_days))
+        if not (found := ledger.version()):
+            migrations.require_current(found)
+        ledger.bring_up_to_date(ddl.ages(configured.retention_days))
     _say(configured.url, found, form)
 
 
@@ -67,14 +65,49 @@ def show(url: str, configured: settings.Store, form: str) -> None:
         _show(url, found, configured.retention_bytes)
 
 
-@contextlib.contextmanager
-def _opened(configured: settings.Store) -> Iterator[transport.Transport]:
-    """A ledger that can be changed, closed in the end."""
-    with contextlib.closing(transport.open(configured.url, configured.retention_days)) as ledger:
-        if not ledger.takes_rows:
+class _Ledger(Protocol):
+    """A ledger on one server or on a cluster, as far as making it goes."""
+
+    @property
+    def takes_rows(self) -> bool: ...
+
+    def version(self) -> int: ...
+
+    def bring_up_to_date(self, ages: ddl.Ages) -> tuple[int, int]: ...
+
+    def close(self) -> None: ...
+
+
+class _Single:
+    """A ledger on one server, or in a folder."""
+
+    def __init__(self, configured: settings.Store) -> None:
+        self._ledger = transport.open(configured.url, configured.retention_days)
+        self.close = self._ledger.close
+        if name := cluster.place(self._ledger)[0]:
             raise errors.SetupError(
-                f"{location.shown(configured.url)} is read-only: its owner makes and migrates it"
+                f"{location.shown(configured.url)} is on the cluster {name}: add ?cluster={name} to the URL"
             )
+
+    @property
+    def takes_rows(self) -> bool:
+        return self._ledger.takes_rows
+
+    def version(self) -> int:
+        return migrations.version(self._ledger)
+
+    def bring_up_to_date(self, ages: ddl.Ages) -> tuple[int, int]:
+        return migrations.bring_up_to_date(self._ledger, ages)
+
+
+@contextlib.contextmanager
+def _opened(configured: settings.Store) -> Iterator[_Ledger]:
+    """A ledger that can be changed, closed in the end."""
+    url = configured.url
+    opened: _Ledger = cluster.Cluster(url) if cluster.named(url) else _Single(configured)
+    with contextlib.closing(opened) as ledger:
+        if not ledger.takes_rows:
+            raise errors.SetupError(f"{location.shown(url)} is read-only: its owner makes and migrates it")
         yield ledger
 
 
@@ -98,6 +131,7 @@ def _plain(found: status.Status) -> dict[str, Any]:
         "tables": found.tables.to_pylist(),
         "columns": found.columns.to_pylist(),
         "next_drops": _drops(found).to_pylist(),
+        "shards": [dataclasses.asdict(shard) for shard in found.shards],
     }
 
 
@@ -134,6 +168,8 @@ def _show(url: str, found: status.Status, most_bytes: int) -> None:
         f"{location.shown(url)}: schema version {found.schema}, {_size(found.bytes)}{bound} on disk",
         markup=False,
     )
+    for shard in found.shards:
+        console.print(str(shard), markup=False, highlight=False)
     if found.span is None or found.summary is None:
         console.print("no flow yet")
         return

@@ -8,6 +8,7 @@ from model import errors
 
 TEMPORARY = {
     3: "UNEXPECTED_END_OF_FILE",
+    32: "ATTEMPT_TO_READ_AFTER_EOF",  # another server has hung up on the one that we asked
     60: "UNKNOWN_TABLE",
     74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
     75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",  # a full disk, where the engine had not looked before

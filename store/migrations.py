@@ -51,7 +51,15 @@ def check(ledger: Ledger) -> None:
     Raises:
         StoreError: If it has another one, or none.
     """
-    found = version(ledger)
+    require_current(version(ledger))
+
+
+def require_current(found: int) -> None:
+    """Refuse a schema version that is not today's.
+
+    Raises:
+        StoreError: Then.
+    """
     if found == 0:
         raise errors.StoreError("there is no ledger yet: make one with `flowledger store init`")
     require_known(found)

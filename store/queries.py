@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from model import columns, enums
-from store import ddl, filters, parameters, transport
+from store import cluster, ddl, filters, parameters, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,8 +84,14 @@ def summary(
     """How much there was in a span, and how complete the record of it is.
 
     Raises:
-        StoreError: If the ledger does not answer, here and in every function below.
+        StoreError: If the ledger does not answer, here and in every function below. On a cluster all of its
+            shards must: there are no answers from the rest of them.
     """
+    with cluster.whole(ledger):
+        return _summary(ledger, span, condition)
+
+
+def _summary(ledger: transport.Transport, span: Span, condition: filters.Condition) -> Summary:
     of = "sumIf(connections_started, verdict = '{0}') AS {0}"
     verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
     rows = _counted(ledger, span, condition)

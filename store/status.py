@@ -9,7 +9,8 @@ import time
 
 import pyarrow as pa
 
-from store import ddl, migrations, queries, retention, spool, spoolfile, transport
+from model import errors
+from store import cluster, ddl, migrations, queries, retention, spool, spoolfile, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Status:
         span: When the first and the last row is; None for an empty ledger.
         summary: Totals of that span, and how complete the record of it is.
         next_drops: What retention will drop next.
+        shards: Those of the cluster that it is on, all of which answer; none for a ledger on one server.
     """
 
     schema: int
@@ -35,6 +37,7 @@ class Status:
     span: queries.Span | None
     summary: queries.Summary | None
     next_drops: list[retention.Drop]
+    shards: list[cluster.Shard]
 
 
 # `p.` keeps an alias from being taken for the column of the same name.
@@ -64,18 +67,22 @@ def read(ledger: transport.Transport, most_bytes: int = 0) -> Status:
         most_bytes: How large it may get; 0 for no bound.
 
     Raises:
-        StoreError: If the ledger does not answer, or has a schema that is not ours.
+        StoreError: If the ledger does not answer, a shard of it is away, or its schema is not ours.
     """
+    shards = cluster.shards(ledger)
+    if lost := cluster.lost(shards):
+        raise errors.StoreError(f"{lost}: there is no status without it", temporary=True)
     migrations.check(ledger)
-    span = queries.bounds(ledger)
+    span, stored = queries.bounds(ledger), cluster.stored(ledger)
     return Status(
         schema=ddl.SCHEMA_VERSION,
-        bytes=retention.size(ledger),
-        tables=ledger.query(_TABLES, {}),
-        columns=ledger.query(_COLUMNS, {}),
+        bytes=retention.size(stored),
+        tables=stored.query(_TABLES, {}),
+        columns=stored.query(_COLUMNS, {}),
         span=span,
         summary=queries.summary(ledger, span) if span else None,
-        next_drops=retention.next_drops(ledger, most_bytes),
+        next_drops=retention.next_drops(stored, most_bytes),
+        shards=shards,
     )
 
 

@@ -5,8 +5,10 @@ as a library whose entry point is that of the ``clickhouse`` program; there, ``S
 engine's own listeners. What answers is ClickHouse itself. The library is installed once into a folder of the
 user's cache (half a gigabyte, a minute).
 
-What this one cannot do: listen with TLS, replicate, and live long after it has refused a log-in: it says so
-correctly and then aborts. Tests of that take a server for themselves.
+What this one cannot do: listen with TLS (its statement knows the listeners TCP and HTTP alone, whatever the
+configuration says), run Keeper (it is built without NuRaft), replicate or run ``ON CLUSTER`` (nothing starts
+the threads of either), and live long after it has refused a log-in: it says so correctly and then aborts.
+Tests of that take a server for themselves.
 
 Run as a program, this file is one such server: ``clickhouse_server.py FOLDER TCP_PORT HTTP_PORT``.
 """
@@ -63,10 +65,14 @@ class Server:
 
     Args:
         folder: Where it keeps its data.
-        shards: Native ports of all servers of the cluster ``flowledger``; this one alone, if there are none.
+        shards: Native ports of all servers of the cluster ``flowledger``, each a shard, and of ``replicas``,
+            one shard of them all; this one alone, if there are none.
+        more: What else its configuration says.
     """
 
-    def __init__(self, folder: pathlib.Path, tcp: int = 0, shards: list[int] | None = None) -> None:
+    def __init__(
+        self, folder: pathlib.Path, tcp: int = 0, shards: list[int] | None = None, more: str = ""
+    ) -> None:
         self.tcp, self.http = tcp or free_port(), free_port()
         self.log, self.data = folder / "log", folder / "data"
         self._folder = folder
@@ -75,7 +81,7 @@ class Server:
         (folder / "users.xml").write_text(_USERS)
         (folder / "config.xml").write_text(
             f"<clickhouse><users_config>{folder / 'users.xml'}</users_config>"
-            f"{_remote_servers(shards or [self.tcp])}</clickhouse>"
+            f"{_remote_servers(shards or [self.tcp])}{more}</clickhouse>"
         )
 
     @property
@@ -203,7 +209,20 @@ def mortal(installed: None, tmp_path: pathlib.Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def cluster(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """Two servers that know each other as the two shards of the cluster ``flowledger``."""
-    folder, ports = tmp_path_factory.mktemp("cluster"), [free_port(), free_port()]
+    with _two(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture
+def mortals(installed: None, tmp_path: pathlib.Path) -> Iterator[list[Server]]:
+    """Such a cluster for one test, which may do with it what it likes."""
+    with _two(tmp_path / "mortals") as servers:
+        yield servers
+
+
+@contextlib.contextmanager
+def _two(folder: pathlib.Path) -> Iterator[list[Server]]:
+    ports = [free_port(), free_port()]
     servers = [Server(folder / f"shard{i}", port, ports) for i, port in enumerate(ports)]
     try:
         for server in servers:
@@ -215,10 +234,10 @@ def cluster(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _remote_servers(ports: list[int]) -> str:
-    shards = "".join(
-        f"<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>" for port in ports
-    )
-    return f"<remote_servers><flowledger>{shards}</flowledger></remote_servers>"
+    replicas = [f"<replica><host>127.0.0.1</host><port>{port}</port></replica>" for port in ports]
+    shards = "".join(f"<shard>{replica}</shard>" for replica in replicas)
+    shared = f"<shard><internal_replication>true</internal_replication>{''.join(replicas)}</shard>"
+    return f"<remote_servers><flowledger>{shards}</flowledger><replicas>{shared}</replicas></remote_servers>"
 
 
 _DIE_WITH_PARENT = 1

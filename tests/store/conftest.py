@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from clickhouse_server import Server, clickhouse, cluster, installed, mortal  # noqa: F401 (fixtures)
+from clickhouse_server import Server, clickhouse, cluster, installed, mortal, mortals  # noqa: F401 (fixtures)
 
 from model import address, columns
 from store import chdb, ddl, gateway, http, migrations, native, transport
