@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import wires
 from clickhouse_server import Server, clickhouse, cluster, installed, mortal, mortals  # noqa: F401 (fixtures)
 
 from model import address, columns
@@ -89,6 +90,12 @@ def owner(request: pytest.FixtureRequest) -> transport.Transport:
 def asker(request: pytest.FixtureRequest) -> transport.Transport:
     """Each way to ask an empty ledger."""
     return _way(request.param, request)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> wires.Authority:
+    """Signs certificates for servers and clients."""
+    return wires.Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import prometheus_client
 import pyarrow as pa
 import pytest
+import wires
 from clickhouse_server import Server, free_port
 
 from model import errors
@@ -166,6 +167,20 @@ def test_ledger_is_made_from_either_host_and_again(cluster: list[Server], databa
     for server in cluster:
         with _opened(f"{server.http_url}/{database}") as ledger:
             migrations.check(ledger)
+
+
+@pytest.mark.parametrize("scheme", ["clickhouse", "https"])
+def test_ledger_is_made_by_tls(
+    cluster: list[Server], database: str, authority: wires.Authority, scheme: str
+) -> None:
+    cert, key = authority.sign("client")
+    ports = [server.tcp if scheme == "clickhouse" else server.http for server in cluster]
+    with contextlib.ExitStack() as undo:
+        tls = authority.server("ledger.example", "127.0.0.1")
+        wire = [undo.enter_context(wires.relay(port, tls)) for port in ports]
+        hosts = ",".join(f"127.0.0.1:{one.port}" for one in wire)
+        ours = f"cluster=flowledger&secure=1&ca={authority.ca}&cert={cert}&key={key}"
+        assert _make(f"{scheme}://{hosts}/{database}?{ours}") == (0, ddl.SCHEMA_VERSION)
 
 
 def test_shard_that_lags_is_brought_up(cluster: list[Server], database: str, spread: object) -> None:

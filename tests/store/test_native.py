@@ -170,11 +170,6 @@ def test_database_of_the_url_is_used(clickhouse: Server, scheme: str) -> None:
         assert _asked(ledger, "SELECT count() > 0 AS a FROM tables") == 1
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> wires.Authority:
-    return wires.Authority(tmp_path_factory.mktemp("authority"))
-
-
 SECURE = {"clickhouse": "clickhouse", "http": "https"}
 
 
@@ -197,6 +192,35 @@ def test_tls_with_certificates_on_both_sides(
             assert "certificate" in str(_refused(ledger)).lower()  # of an authority that nobody knows
         with _open(f"{name}://127.0.0.1:{wire.port}?secure=1&ca={authority.ca}") as ledger:
             assert _refused(ledger).temporary  # without our own
+
+
+@both
+def test_tls_with_a_password_from_a_file(
+    clickhouse: Server, authority: wires.Authority, tmp_path: pathlib.Path, scheme: str
+) -> None:
+    (tmp_path / "password").write_text(PASSWORD + "\n", encoding="utf-8")
+    cert, key = authority.sign("client")
+    ours = f"secure=1&cert={cert}&key={key}&password_file={tmp_path}/password"
+    another = wires.Authority(tmp_path / "another")
+    with wires.relay(_port(clickhouse, scheme), authority.server("ledger.example", "127.0.0.1")) as wire:
+        url = f"{SECURE[scheme]}://{USER}@127.0.0.1:{wire.port}?{ours}"
+        with _open(f"{url}&ca={authority.ca}") as ledger:
+            assert _asked(ledger) == USER
+        with _open(f"{url}&ca={another.ca}") as ledger:
+            error = _refused(ledger)
+    assert ("certificate verify failed" in str(error), error.temporary) == (True, True)
+    assert PASSWORD not in str(error)
+
+
+@both
+def test_certificate_of_another_authority_is_no_log_in(
+    clickhouse: Server, authority: wires.Authority, tmp_path: pathlib.Path, scheme: str
+) -> None:
+    cert, key = wires.Authority(tmp_path / "another").sign("client")
+    with wires.relay(_port(clickhouse, scheme), authority.server("ledger.example", "127.0.0.1")) as wire:
+        ours = f"secure=1&ca={authority.ca}&cert={cert}&key={key}"
+        with _open(f"{SECURE[scheme]}://127.0.0.1:{wire.port}?{ours}") as ledger:
+            assert _refused(ledger).temporary
 
 
 @both
