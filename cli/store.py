@@ -84,16 +84,14 @@ class _Single:
     def __init__(self, configured: settings.Store) -> None:
         self._ledger = transport.open(configured.url, configured.retention_days)
         self.close = self._ledger.close
-        if name := cluster.place(self._ledger)[0]:
-            raise errors.SetupError(
-                f"{location.shown(configured.url)} is on the cluster {name}: add ?cluster={name} to the URL"
-            )
 
     @property
     def takes_rows(self) -> bool:
         return self._ledger.takes_rows
 
     def version(self) -> int:
+        if name := cluster.place(self._ledger)[0]:
+            raise errors.SetupError(f"the ledger is on the cluster {name}: add ?cluster={name} to its URL")
         return migrations.version(self._ledger)
 
     def bring_up_to_date(self, ages: ddl.Ages) -> tuple[int, int]:
