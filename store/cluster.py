@@ -39,8 +39,8 @@ again finds its tokens on each shard. Where a later row replaces an earlier one,
 shard; what a node says about itself stays in one piece. No rows come in by the other tables.
 """
 
-_LAST_SEVEN_DAYS = 7 * 86_400
-"""A token on a replicated table is forgotten with age too; a spool may have to wait for so long."""
+TOKEN_SECONDS = 7 * 86_400
+"""Replicated tables forget tokens with age, too; so long may a spool have to wait."""
 
 
 def statements(name: str, local: str) -> list[str]:
@@ -57,11 +57,11 @@ def statements(name: str, local: str) -> list[str]:
     ]
 
 
+# A row from each shard that answers, for whoever asks which do; no other table leaves out a shard.
 _ANSWERING = """\
 CREATE OR REPLACE TABLE shards (dummy UInt8)
 ENGINE = Distributed('{name}', 'system', 'one')
 SETTINGS skip_unavailable_shards = 1"""
-# Has a row from each shard that answers, and needs none of them.
 
 
 def replicated(statement: str) -> str:
@@ -72,7 +72,7 @@ def replicated(statement: str) -> str:
     statement = re.sub(
         r"non_replicated_deduplication_window = (\d+)",
         r"\g<0>, replicated_deduplication_window = \1, "
-        f"replicated_deduplication_window_seconds = {_LAST_SEVEN_DAYS}",
+        f"replicated_deduplication_window_seconds = {TOKEN_SECONDS}",
         statement,
     )
     return re.sub(r"\bENGINE = (\w*MergeTree)(?:\((\w+)\))?", _replicated_engine, statement)
