@@ -76,8 +76,13 @@ class Server:
         Raises:
             StoreError: If the ledger refuses, with its own words, or cannot be reached.
         """
-        with self._connected({"readonly": "1"}) as connection:
-            return connection.ask(sql, parameters)
+        kept = not self._idle.empty()
+        try:
+            return self._ask(sql, parameters)
+        except errors.StoreError as error:
+            if error.code or not kept:
+                raise
+            return self._ask(sql, parameters)  # the server that a kept connection led to may be gone
 
     def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
         """The answer in one of a few output formats, unless the statement names one of them itself.
@@ -126,6 +131,14 @@ class Server:
     def close(self) -> None:
         """Close what is idle now, and what is at work when it is done."""
         self._closed = True
+        self._disconnect()
+
+    def _ask(self, sql: str, values: parameters.Parameters) -> pa.Table:
+        with self._connected({"readonly": "1"}) as connection:
+            return connection.ask(sql, values)
+
+    def _disconnect(self) -> None:
+        """Close what is idle now."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().disconnect()
@@ -154,6 +167,11 @@ class Server:
             with self._translated():
                 connection.ready(settings)
                 yield connection
+        except errors.StoreError as error:
+            connection.disconnect()
+            if not error.code:  # it is gone, and the other connections with it
+                self._disconnect()
+            raise
         except BaseException:
             connection.disconnect()
             raise

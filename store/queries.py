@@ -58,6 +58,9 @@ _SECOND = 1_000_000_000
 _LEVELS = (("flows_day", 4 * 86_400), ("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
 """Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
 
+_MOST_BUSIEST = 1000
+"""How many edges can be handed back to the ledger by their hashes."""
+
 _STATEMENTS_BY_HOUR = 3 * 3600
 """Seconds of a span from which on the hours of completeness are worth it."""
 
@@ -156,16 +159,11 @@ def edges(
     """
     rows = _counted(ledger, span, condition)
     keys = "dst_port, protocol, verdict, direction, deciding_rule, attribution"
-    # To add up by all the texts takes long, so that it is done for those alone that get into the answer.
-    # Which ones these are is found by a hash of the texts; where two edges have the same, both get in.
-    top = (
-        f"SELECT {_EDGE} AS edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
-        "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
-    )
+    chosen = _busiest(ledger, rows, limit)
     inner = (
         f"SELECT {_END_KEYS}, {keys}, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
-        f"FROM ({rows.sql}) WHERE {_EDGE} GLOBAL IN (SELECT edge FROM ({top})) GROUP BY {_END_NAMES}, {keys} "
+        f"FROM ({rows.sql}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (
@@ -174,8 +172,24 @@ def edges(
         "deciding_rule, attribution, connections, packets, bytes, first AS first_seen, last AS last_seen "
         f"FROM ({inner}) ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
     )
-    table = ledger.query(sql, {**rows.parameters, "limit": limit})
+    table = ledger.query(sql, {**rows.parameters, **chosen.parameters, "limit": limit})
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
+
+
+def _busiest(ledger: transport.Transport, rows: _Sql, limit: int) -> _Sql:
+    """The test for the edges that get into an answer.
+
+    To add up by all the texts takes long, so that it is done for these alone. Which ones they are is found
+    by a hash of the texts; where two edges have the same, both get in.
+    """
+    if limit > _MOST_BUSIEST:
+        return _Sql("1", {})
+    sql = (
+        f"SELECT {_EDGE} AS edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
+        "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
+    )
+    found = ledger.query(sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
+    return _Sql(f"{_EDGE} IN {{edges:Array(UInt64)}}", {"edges": str(found)})
 
 
 def graph(

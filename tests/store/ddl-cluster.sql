@@ -25,8 +25,17 @@ ENGINE = Distributed('flowledger', 'ledger_local', 'flows_minute');
 CREATE OR REPLACE TABLE flows_hour AS `ledger_local`.flows_hour
 ENGINE = Distributed('flowledger', 'ledger_local', 'flows_hour');
 
-CREATE OR REPLACE TABLE reporting AS `ledger_local`.reporting
-ENGINE = Distributed('flowledger', 'ledger_local', 'reporting');
+CREATE OR REPLACE TABLE flows_day AS `ledger_local`.flows_day
+ENGINE = Distributed('flowledger', 'ledger_local', 'flows_day');
+
+CREATE OR REPLACE TABLE flows_hour_mirrored AS `ledger_local`.flows_hour_mirrored
+ENGINE = Distributed('flowledger', 'ledger_local', 'flows_hour_mirrored');
+
+CREATE OR REPLACE TABLE peers AS `ledger_local`.peers
+ENGINE = Distributed('flowledger', 'ledger_local', 'peers');
+
+CREATE OR REPLACE TABLE completeness_hour AS `ledger_local`.completeness_hour
+ENGINE = Distributed('flowledger', 'ledger_local', 'completeness_hour');
 
 CREATE OR REPLACE TABLE schema_migrations AS `ledger_local`.schema_migrations
 ENGINE = Distributed('flowledger', 'ledger_local', 'schema_migrations');
