@@ -67,13 +67,21 @@ class Embedded:
         table: pa.Table = self._ask(sql, parameters, "ArrowTable")
         return table
 
-    def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
+    def query_bytes(
+        self,
+        sql: str,
+        parameters: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> bytes:
         """The answer in one of ClickHouse's output formats, unless the statement names one itself.
+
+        With settings it has a connection for itself, which takes them before it becomes read-only.
 
         Raises:
             StoreError: As for `query`.
         """
-        answer: bytes = self._ask(sql, parameters, output_format).bytes()
+        answer: bytes = self._ask(sql, parameters, output_format, settings).bytes()
         return answer
 
     def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:
@@ -118,24 +126,42 @@ class Embedded:
         self._writing = threading.Lock()
         self._writer = chdb.connect(str(folder))
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._folder = folder
         for _ in range(_READERS):
-            reader = chdb.connect(str(folder))
-            reader.query("SET readonly = 1")
-            self._readers.put(reader)
+            self._readers.put(self._reader(parameters.NONE))
         migrations.bring_up_to_date(self, ddl.ages(retention_days))
 
     def _run(self, sql: str, values: parameters.Parameters) -> None:
         self._writer.query(sql, params=parameters.encode(values))
 
-    def _ask(self, sql: str, values: parameters.Parameters, output_format: str) -> Any:
+    def _reader(self, settings: parameters.Parameters) -> Any:
+        """A connection that can do no more than read, with those settings; nobody takes either back."""
+        reader = chdb.connect(str(self._folder))
+        try:
+            if settings:
+                reader.query(f"SET {parameters.assigned(settings)}")
+            reader.query("SET readonly = 1")
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _ask(
+        self,
+        sql: str,
+        values: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> Any:
         if self._lock.closed:
             raise errors.StoreError("the ledger has been closed")
-        reader = self._readers.get()
+        idle = self._readers.get()
         try:
-            with _translated():
+            with _translated(), contextlib.ExitStack() as undo:
+                reader = undo.enter_context(contextlib.closing(self._reader(settings))) if settings else idle
                 return reader.query(sql, output_format, params=parameters.encode(values))
         finally:
-            self._readers.put(reader)
+            self._readers.put(idle)
 
 
 def _check(folder: pathlib.Path) -> None:

@@ -53,7 +53,7 @@ class Ledger:
             raise AWAY
         return pa.table({"1": [1]})
 
-    def query_bytes(self, sql: str, parameters: object, output_format: str) -> bytes:
+    def query_bytes(self, sql: str, parameters: object, output_format: str, settings: object = None) -> bytes:
         return b""
 
     def command(self, sql: str, parameters: object) -> None: ...
