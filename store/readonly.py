@@ -11,6 +11,7 @@ what is looked at and what then runs, so that no second reading could differ fro
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from model import errors
 
@@ -26,6 +27,11 @@ _TOKEN = re.compile(
 )
 _BEGINNINGS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXISTS", "EXPLAIN"})
 _WORDS = frozenset({"OUTFILE", "INFILE", "FILE", "EVAL"})
+
+_SETTINGS_TABLE = re.compile(
+    r"(?P<before>'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`)|FROM system\.settings\b(?!\.)(?P<named> AS\b)?",
+    re.DOTALL,
+)
 
 OUTWARD = "SELECT name FROM system.table_functions WHERE NOT allow_readonly AND name != 'format'"
 """Asks ClickHouse for the table functions that reach beyond the ledger."""
@@ -52,6 +58,30 @@ def check(canonical: str, outward: frozenset[str]) -> None:
     for before, word, after, sign in zip(["", *tokens], tokens, tokens[1:], tokens[2:], strict=False):
         if word == "SETTINGS" and before != "." and sign == "=":
             raise _refusal(f"SETTINGS {after.lower()}")
+
+
+def named_format(canonical: str) -> str:
+    """The output format that a statement in canonical form names itself; empty for none."""
+    named = re.search(r" FORMAT (\w+)$", canonical)
+    return named[1] if named else ""
+
+
+def with_choices(canonical: str, chosen: Iterable[str]) -> str:
+    """A statement to which ``system.settings`` says what a client of ours may choose.
+
+    By itself the engine says that nothing can be chosen, as whoever asks it may only read; clients would
+    then not even offer their settings.
+
+    Args:
+        canonical: The statement, in canonical form.
+        chosen: Names of the settings; ours, which are pasted.
+    """
+    names = ", ".join(f"'{name}'" for name in sorted(chosen))
+    seen = f"(SELECT * REPLACE (if(name IN ({names}), 0, readonly) AS readonly) FROM system.settings)"  # noqa: S608
+    return _SETTINGS_TABLE.sub(
+        lambda match: match["before"] or f"FROM {seen}{' AS settings' if match['named'] is None else ' AS'}",
+        canonical,
+    )
 
 
 def _bare(match: re.Match[str]) -> str:
