@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import columns, errors
-from store import chdb, ddl, filters
+from model import errors
+from store import chdb, ddl, fields, filters
 
 
 def _mistake(text: str) -> errors.FilterError | None:
@@ -104,6 +104,9 @@ CASES = {
     "time < 2026-01-01T00:00:02Z": ["a", "b", "c"],
     "not not port = 80": ["a"],
     "dst.kind = public": ["d"],
+    "node in in": [],
+    "node not in (not, in, and)": ["a", "b", "c", "d"],
+    "node in(a,b)and(port=80)": ["a"],
 }  # fmt: skip
 
 
@@ -177,9 +180,19 @@ def test_filter_finds_its_rows(
         ("time > 9999-01-01", 7, "between 1970 and 2262"),
         ("src.label. = x", 0, "the name of a label"),
         ("port = 80 port = 81", 10, "`and`, `or` or the end"),
-        ("(port = 80", 10, "expected `)`"),
+        ("(port = 80", 10, "expected `)`, `and` or `or`"),
         ("pod = 'web", 6, "is a quote not closed"),
-        ("(" * 60 + "port = 1", 50, "at most 50 levels"),
+        ("(" * 51 + "port = 1" + ")" * 51, 51, "at most 50 levels"),
+        ("not " * 51 + "port = 1", 204, "at most 50 levels"),
+        ("src.namespce = x", 0, "there is no 'src.namespce': did you mean src.namespace?"),
+        ("dst_prot = 80", 0, "there is no 'dst_prot': did you mean dst.port?"),
+        ("port = 80 and", 13, "expected a field such as src.namespace, `not` or `(`"),
+        (") port = 80", 0, "expected a field"),
+        ("port in ()", 9, "expected a value"),
+        ("port in (80", 11, "expected `,` or `)`"),
+        ("port = (80)", 7, "expected a value"),
+        ("port not in", 11, "expected a value or `(`"),
+        ("port ! 80", 5, "expected one of `=`"),
         ("address = fe80::1%eth0", 10, "an address"),
     ],
 )
@@ -189,15 +202,37 @@ def test_mistake_is_placed_and_explained(text: str, position: int, reason: str) 
     assert caught.value.position == position
 
 
-def test_every_column_is_a_field() -> None:
-    written = {name.replace(".", "_") for name in filters.FIELDS}
-    assert {column.name for column in columns.COLUMNS} <= written
-    assert all(about for about in filters.FIELDS.values())
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        pytest.param("dst.po", ["dst.port", "dst.pod"], id="field"),
+        pytest.param("verdict ", ["=", "!=", "contains", "in", "not in"], id="sign"),
+        pytest.param("port n", ["not in"], id="sign of a number"),
+        pytest.param("port not ", ["in"], id="the rest of a sign"),
+        pytest.param("verdict = ", ["allowed", "denied", "unknown"], id="value"),
+        pytest.param("verdict in (allowed, d", ["denied"], id="value in a list"),
+        pytest.param("verdict in (allowed ", [")", ","], id="after a value in a list"),
+        pytest.param("protocol in (T", ["tcp"], id="protocol"),
+        pytest.param("(port = 80 ", ["and", "or", ")"], id="after a comparison"),
+        pytest.param("pod = x a", ["and"], id="word"),
+        pytest.param("pod = ", [], id="any value"),
+        pytest.param("nope = ", [], id="no field"),
+        pytest.param("port = = ", [], id="mistake"),
+        pytest.param("pod = 'x", [], id="open quote"),
+    ],
+)
+def test_what_may_come_next_is_offered(text: str, offered: list[str]) -> None:
+    assert filters.candidates(text) == offered
+
+
+def test_every_field_is_offered_at_first() -> None:
+    assert set(filters.candidates("")) == {*fields.FIELDS, "not", "("}
+    assert filters.candidates("not (src.label.app = web and ") == filters.candidates("")
 
 
 def test_every_field_can_be_written() -> None:
     """Each name of FIELDS is known to the parser: the mistake is at the sign, not at the field."""
-    for name in filters.FIELDS:
+    for name in fields.FIELDS:
         field = name + "app" if name.endswith(".") else name
         with pytest.raises(errors.FilterError, match="after"):
             filters.compile(field)
