@@ -89,6 +89,32 @@ def test_no_flow_is_no_error(url: str, command: Command, form: str, out: str, er
     assert command("flows", "--ledger", url, "--since", "1h", "-o", form) == (0, out, err)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "' OR 1=1 --",
+        "'; DROP TABLE flows; --",
+        "\\' OR '1'='1",
+        "\\",
+        'x") UNION ALL SELECT * FROM flows --',
+        "{p0:String}",
+        "%s",
+        "‘",
+        "\n",
+    ],
+)
+def test_words_of_a_command_are_values(five: None, url: str, command: Command, value: str) -> None:
+    """As a value they find nothing; as a filter or a span they are a mistake, in one line."""
+    quoted = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    asked = ("flows", "--ledger", url, "-o", "jsonl")
+    for field in ("src.pod", "src.label.app", "label.x", "node"):
+        assert command(*asked, f"{field} = {quoted}") == (0, "", "")
+    for words in (["--since", value], [f"port = {quoted}"], [f"time > {quoted}"], [f"({value}"]):
+        code, out, err = command(*asked, *words)
+        assert (code, out, err[:7]) == (2, "", "error: ")
+    assert len(_nodes(command(*asked)[1])) == 5
+
+
 @pytest.mark.parametrize("form", ["json", "parquet", "yaml"])
 def test_format_with_an_end_cannot_follow(command: Command, form: str) -> None:
     said = f"error: --follow writes table, jsonl, csv; {form} has an end\n"

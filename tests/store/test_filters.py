@@ -3,12 +3,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import hostile
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model import errors
+from model import columns, errors
 from store import chdb, ddl, fields, filters
 
 
@@ -71,6 +72,91 @@ def test_value_is_bound_and_never_pasted(value: str, field: str) -> None:
     condition = filters.compile(f"{field} = '{quoted}'")
     assert value in condition.parameters.values()
     assert condition.sql == filters.compile(f"{field} = 'another'").sql
+
+
+_PLACES = st.sampled_from(
+    [
+        "src.namespace = {}",
+        "pod != {}",
+        "rule contains {}",
+        "src.label.app = {}",
+        "label.x not in ({}, {})",
+        "dst.workload in (web, {})",
+        "not (verdict = denied or node = {})",
+        "service = {} and port = 80",
+    ]
+)
+"""Where any text may stand."""
+
+_CLOSED = [
+    "verdict",
+    "reporter",
+    "dst.kind",
+    "address",
+    "src.port",
+    "protocol",
+    "time",
+    "connections_started",
+]
+"""Fields that take some values only."""
+
+_PASTED = re.compile(
+    r"\{p\d+:(String|IPv6|Int64|UInt8|UInt16|UInt64)\}|\b(AND|OR|NOT|IN|SELECT|FROM|WHERE|label_sets|labels_id|labels|"
+    r"position|fromUnixTimestamp64Nano)\b|'UTC'|[()\[\]<>=!, ]|(?<![{\w])0(?!\w)"
+)
+"""All that a condition is made of, besides names of columns."""
+
+
+def _is_made_of_our_own_words(sql: str) -> bool:
+    rest = re.sub(r"\w+", lambda word: "" if word[0] in columns.BY_NAME else word[0], _PASTED.sub(" ", sql))
+    return not rest.strip()
+
+
+@given(_PLACES, hostile.TEXT)
+def test_condition_is_the_same_for_any_value(place: str, value: str) -> None:
+    condition = filters.compile(place.replace("{}", hostile.quoted(value)))
+    assert condition.sql == filters.compile(place.replace("{}", "plain")).sql
+    assert value in condition.parameters.values()
+
+
+@given(st.sampled_from(["src.label.", "label."]), hostile.TEXT)
+def test_condition_is_the_same_for_any_label(side: str, name: str) -> None:
+    word = re.sub(r"[\s'\"=!<>(),]", "", name) or "x"
+    condition = filters.compile(f"{side}{word} = web")
+    assert condition.sql == filters.compile(f"{side}app = web").sql
+    assert word in condition.parameters.values()
+
+
+@given(st.sampled_from(_CLOSED), hostile.TEXT)
+def test_closed_field_takes_no_other_text(field: str, value: str) -> None:
+    text = f"{field} in ({hostile.quoted(value)})" if field != "time" else f"time > {hostile.quoted(value)}"
+    error = _mistake(text)
+    assert error or _is_made_of_our_own_words(filters.compile(text).sql)
+    assert error or not any(sign in value for sign in "'\\;`")
+
+
+@given(st.lists(st.one_of(hostile.TEXT, _PIECES), max_size=8))
+def test_statement_has_no_words_but_ours(pieces: list[str]) -> None:
+    """Whatever is typed, in quotes or not, and wherever."""
+    text = " ".join(pieces)
+    assert _mistake(text) or _is_made_of_our_own_words(filters.compile(text).sql or "1") or not text.strip()
+
+
+def test_our_own_words_are_told_from_others() -> None:
+    assert _is_made_of_our_own_words(
+        filters.compile("time > 2026-01-01 and label.a contains b or port = 1").sql
+    )
+    for strange in ("src_pod = 'x'", "1 OR 1", "src_pod = {p0:String} OR canary = 1", "throwIf(1)"):
+        assert not _is_made_of_our_own_words(strange)
+
+
+@given(place=_PLACES, value=hostile.TEXT)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+def test_value_reads_and_changes_nothing_else(ledger: chdb.Embedded, place: str, value: str) -> None:
+    condition = filters.compile(place.replace("{}", hostile.quoted(value)))
+    with hostile.canary(ledger):
+        found = ledger.query(f"SELECT * FROM flows WHERE {condition.sql}", condition.parameters)
+    assert hostile.SECRET not in str(found.to_pydict())
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

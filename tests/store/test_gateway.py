@@ -15,13 +15,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import clickhouse_connect
+import hostile
+import hypothesis
+import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver import exceptions
 from clickhouse_server import READER, Server
 
 from model import errors
-from store import access, chdb, encodings, gateway, limits
+from store import access, chdb, encodings, gateway, limits, parameters
 
 Answer = tuple[int, str, str]
 
@@ -369,6 +372,51 @@ def test_curl_is_answered(url: str) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == '{"a":"it\'s","b":1}\n200 1\n1\n200 0\n'
+
+
+@hypothesis.given(
+    st.sampled_from(
+        [
+            "param_v",
+            "default_format",
+            "database",
+            "query_id",
+            "session_id",
+            "session_timezone",
+            "max_result_rows",
+            "result_overflow_mode",
+            "network_compression_method",
+            "client_protocol_version",
+            "nope",
+            "user",
+        ]
+    ),
+    hostile.TEXT,
+)
+@hypothesis.settings(
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None, max_examples=100
+)
+def test_no_field_reads_or_changes_anything_else(
+    url: str, ledger: chdb.Embedded, name: str, value: str
+) -> None:
+    statement = "SELECT count() FROM flows WHERE src_pod = {v:String}"
+    with hostile.canary(ledger):
+        status, _, text = _ask(url, statement, **{"param_v": "x", "compress": "0", name: value})
+    assert hostile.SECRET not in text
+    assert status != 200 or "0" in text
+
+
+@hypothesis.given(hostile.TEXT)
+@hypothesis.settings(
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+def test_parameter_is_a_value(url: str, value: str) -> None:
+    written = parameters.encode({"v": value})["v"]
+    assert _ask(url, "SELECT hex({v:String})", param_v=written) == (
+        200,
+        "",
+        value.encode().hex().upper() + "\n",
+    )
 
 
 def _client(url: str, **options: object) -> clickhouse_connect.driver.client.Client:
