@@ -12,11 +12,12 @@ byte.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pyarrow as pa
 
 from model import columns, enums
-from store import ddl, filters, parameters, transport
+from store import ddl, filters, losses, parameters, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ _SECOND = 1_000_000_000
 _LEVELS = (("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
 """Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
 
+_WORST = 50
+"""How many places of loss an answer names, at most."""
+
 _KEYS = frozenset(c.name for c in columns.COLUMNS if c.rollup is columns.Rollup.KEY)
 """What a condition may ask of a rollup."""
 _TOTALLED = ", ".join(["time", *(c.name for c in columns.COLUMNS if c.rollup is not columns.Rollup.DROPPED)])
@@ -93,25 +97,61 @@ def summary(
     rows = _counted(span, condition)
     sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.sql})"
     volume = _row(ledger.query(sql, rows.parameters))
+    complete = completeness(ledger, span, condition)
+    return Summary(**volume, completeness=complete.share, lost=complete.lost, discarded=complete.discarded)
+
+
+def completeness(
+    ledger: transport.Transport, span: Span, condition: filters.Condition = filters.EVERYTHING
+) -> losses.Completeness:
+    """How complete the record of a span is, for whoever asks with this condition.
+
+    The condition says which tables are needed; what is lost has no columns to filter by.
+    """
     # what rules have counted and what was written is the same once more: only what is missing there adds up
     by_source = (
-        "SELECT sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
-        "sum(lost) AS overrun, sum(discarded) AS shed, "
-        "greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0) AS gone "
+        "SELECT node, source, sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
+        "sum(lost) AS overrun, sum(discarded) AS shed, max(note) AS said, "
+        "toUInt64(greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0)) AS gone "
         f"FROM completeness WHERE {_WITHIN} AND (source != 'retention' OR note = {{asked:String}}) "
         "GROUP BY node, source"
     )
     sql = (
-        "SELECT sum(seen) AS observed, sum(overrun) AS lost, sum(shed) AS discarded, "
-        f"toUInt64(sum(gone)) AS missing FROM ({by_source})"
+        "SELECT toString(node) AS node, toString(source) AS source, overrun AS lost, shed AS discarded, "
+        "toString(said) AS note, sum(seen) OVER () AS observed_in_all, sum(gone) OVER () AS missing_in_all, "
+        "sum(overrun) OVER () AS lost_in_all, sum(shed) OVER () AS discarded_in_all "
+        f"FROM ({by_source}) ORDER BY overrun + shed DESC, node, source LIMIT {_WORST}"
     )
     # what retention has dropped is missing from an answer that needs just that table
     asked = max(parts(span, condition), key=lambda part: part[1].end - part[1].start, default=("", span))
-    losses = _row(ledger.query(sql, {**_parameters(span), "asked": asked[0]}))
-    observed, missing = losses.pop("observed"), losses.pop("missing")
-    return Summary(
-        **volume, **losses, completeness=observed / (observed + missing) if observed + missing else 1.0
+    found = ledger.query(sql, {**_parameters(span), "asked": asked[0]}).to_pylist()
+    if not found:
+        return losses.Completeness()
+    totals = {name: int(found[0][f"{name}_in_all"]) for name in ("observed", "missing", "lost", "discarded")}
+    names = [field.name for field in dataclasses.fields(losses.Loss)]
+    worst = (
+        losses.Loss(**{name: row[name] for name in names}) for row in found if row["lost"] + row["discarded"]
     )
+    return losses.Completeness(**totals, losses=tuple(worst))
+
+
+def stated(
+    ask: Callable[..., pa.Table],
+    ledger: transport.Transport,
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    **wanted: int | bool,
+) -> pa.Table:
+    """An answer that carries its completeness, for `losses.attached` to read.
+
+    Args:
+        ask: `timeline`, `edges`, `graph` or `flows`.
+        ledger: Where to ask.
+        span: Which stretch of time.
+        condition: Which flows.
+        wanted: What else that function takes.
+    """
+    return losses.attach(ask(ledger, span, condition, **wanted), completeness(ledger, span, condition))
 
 
 def timeline(

@@ -6,7 +6,7 @@ import dataclasses
 
 import pyarrow as pa
 
-from store import ddl, migrations, queries, retention, transport
+from store import ddl, losses, migrations, queries, retention, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,8 @@ class Status:
         columns: Of `flows`: ``column``, ``bytes``, ``bytes_a_row``, ``raw_bytes_a_row``; the largest first.
             ClickHouse knows this of parts from 10 MB on; a ledger without one has no rows here.
         span: When the first and the last row is; None for an empty ledger.
-        summary: Totals of that span, and how complete the record of it is.
+        summary: Totals of that span.
+        completeness: How complete the record of it is.
         next_drops: What retention will drop next.
     """
 
@@ -31,6 +32,7 @@ class Status:
     columns: pa.Table
     span: queries.Span | None
     summary: queries.Summary | None
+    completeness: losses.Completeness
     next_drops: list[retention.Drop]
 
 
@@ -72,5 +74,6 @@ def read(ledger: transport.Transport, most_bytes: int = 0) -> Status:
         columns=ledger.query(_COLUMNS, {}),
         span=span,
         summary=queries.summary(ledger, span) if span else None,
+        completeness=queries.completeness(ledger, span) if span else losses.Completeness(),
         next_drops=retention.next_drops(ledger, most_bytes),
     )

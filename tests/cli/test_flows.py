@@ -13,7 +13,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from store import transport
+from model import columns
+from store import ddl, transport
 
 Build = Callable[..., pa.RecordBatch]
 Command = Callable[..., tuple[object, str, str]]
@@ -75,6 +76,25 @@ def test_table_names_ends_and_rule(five: None, url: str, command: Command) -> No
     ]  # fmt: skip
     assert row[1:8] == ["shop/web", "10.0.0.2", "8080", "TCP", "denied", "1,000", "234"]
     assert " ".join(row[8:]) == "ingress: end of tier sec, no policy allowed it"
+
+
+@pytest.mark.parametrize(
+    ("form", "err"),
+    [
+        pytest.param("table", "99.00 % complete: 1 event lost on node-7\n", id="table"),
+        pytest.param("jsonl", "", id="jsonl"),
+        pytest.param("csv", "", id="csv"),
+    ],
+)
+def test_person_is_told_how_complete_it_is(
+    five: None, ledger: transport.Transport, url: str, command: Command, form: str, err: str
+) -> None:
+    now = time.time_ns()
+    said = {"node": ["node-7"], "source": ["nflog"], "observed": [99], "lost": [1], "discarded": [0]}
+    statement = columns.batch(ddl.COMPLETENESS, {"time": [now], **said, "incomplete": [0], "note": [""]})
+    ledger.insert("completeness", statement)
+    code, out, told = command("flows", "--ledger", url, "-o", form)
+    assert (code, told, "complete" in out) == (0, err, False)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from lab import ledger as imagined
 from model import columns
-from store import chdb, ddl, filters, parameters, queries, transport
+from store import chdb, ddl, filters, losses, parameters, queries, transport
 
 Build = Callable[..., pa.RecordBatch]
 SECOND = 1_000_000_000
@@ -332,6 +332,44 @@ def test_dropped_days_show_where_they_are_missed(
     raw = queries.summary(ledger, long, filters.compile("src.port = 1"))
     assert (raw.completeness, raw.discarded) == (0.9, 10)
     assert queries.nodes(ledger, long).column("node").to_pylist() == ["n"]
+
+
+def test_completeness_says_where(
+    reader: transport.Transport, ledger: chdb.Embedded, completeness: Build, hour: int
+) -> None:
+    ledger.insert(
+        "completeness",
+        completeness(
+            {"node": "a", "observed": 900},
+            {"node": "a", "source": "conntrack", "observed": 50, "lost": 40, "note": "full"},
+            {"node": "b", "observed": 0, "lost": 5, "discarded": 5},
+            {"node": "b", "observed": 0, "incomplete": 6},
+            {"node": "a", "source": "counters", "observed": 10**6},
+            {"node": "", "source": "retention", "observed": 0, "discarded": 7, "note": "flows_hour"},
+        ),
+    )
+    found = queries.completeness(reader, queries.Span(hour, hour + 60 * SECOND))
+    assert (found.observed, found.missing, found.lost, found.discarded) == (950, 44, 45, 5)
+    assert [(loss.node, loss.source, loss.lost, loss.discarded, loss.note) for loss in found.losses] == [
+        ("a", "conntrack", 40, 0, "full"), ("b", "nflog", 5, 5, ""),
+    ]  # fmt: skip
+    assert queries.completeness(reader, queries.Span(0, 1)) == losses.Completeness()
+
+
+@pytest.mark.parametrize("ask", [queries.timeline, queries.edges, queries.graph, queries.flows])
+def test_any_answer_states_its_completeness(
+    ledger: chdb.Embedded,
+    flows: Build,
+    completeness: Build,
+    span: queries.Span,
+    ask: Callable[..., pa.Table],
+) -> None:
+    ledger.insert("flows", flows({}))
+    ledger.insert("completeness", completeness({"observed": 3, "lost": 1}))
+    answer = queries.stated(ask, ledger, span)
+    assert answer.equals(ask(ledger, span))
+    assert losses.attached(answer) == queries.completeness(ledger, span)
+    assert str(losses.attached(answer)) == "75.00 % complete: 1 event lost on n"
 
 
 def test_every_table_of_the_answer_exists() -> None:
