@@ -33,7 +33,9 @@ def _loss(node: str, lost: int = 0, discarded: int = 0, source: str = "conntrack
         pytest.param(
             losses.Completeness(
                 observed=1, missing=15, lost=15,
-                losses=[_loss("a", 2), _loss("b", 5), _loss("a", 4, source="nflog"), _loss("c", 3), _loss("d", 1)],
+                losses=[
+                    _loss("a", 2), _loss("b", 5), _loss("a", 4, source="nflog"), _loss("c", 3), _loss("d", 1),
+                ],
             ),
             "6.25 % complete: 15 events lost on a, on b, on c and 1 more",
             id="many places",
