@@ -108,9 +108,8 @@ def reply(ledger: transport.Transport, request: Request, most: limits.Limits) ->
     if request.path != "/" or not statement.strip():
         return _plain(200, _OK)
     began = time.monotonic_ns()
-    zone = _zone(ledger, request)
+    text, zone = _understood(ledger, request, statement)
     settings = limits.settings(ledger, request.fields, most)
-    text = _allowed(ledger, statement)
     output = readonly.named_format(text) or _asked_format(request)
     content = ledger.query_bytes(text, _bound(request.fields), output, settings)
     revision = request.fields.get("client_protocol_version", "")
@@ -141,26 +140,18 @@ def _statement(request: Request) -> str:
     return "\n".join(part for part in parts if part.strip())
 
 
-def _zone(ledger: transport.Transport, request: Request) -> str:
-    """The ledger's time zone. It is one database; another one's names would be looked up in this."""
-    asked = request.fields.get("database") or request.headers.get("x-clickhouse-database") or "default"
-    (about,) = ledger.query("SELECT currentDatabase() AS own, timezone() AS zone", {}).to_pylist()
-    if asked not in ("default", about["own"]):
-        words = f"Database {asked} is not served here, but {about['own']} is"
-        raise exceptions.told(81, "UNKNOWN_DATABASE", words)
-    return str(about["zone"])
-
-
-def _allowed(ledger: transport.Transport, statement: str) -> str:
-    """A statement that only reads, as ClickHouse understands it."""
-    canonical = ledger.query_bytes(readonly.CANONICAL, {"query": statement}, "TSVRaw")
+def _understood(ledger: transport.Transport, request: Request, statement: str) -> tuple[str, str]:
+    """A statement that only reads, as ClickHouse understands it; and the ledger's time zone."""
     try:
-        text = canonical.decode().removesuffix("\n")
+        (about,) = ledger.query(readonly.UNDERSTAND, {"query": statement}).to_pylist()
     except UnicodeDecodeError as error:
         raise exceptions.told(62, "SYNTAX_ERROR", "the statement is not UTF-8") from error
-    outward = ledger.query(readonly.OUTWARD, {}).column("name").to_pylist()
-    readonly.check(text, frozenset(str(name).upper() for name in outward))
-    return readonly.with_choices(text, limits.CHOSEN)
+    asked = request.fields.get("database") or request.headers.get("x-clickhouse-database") or "default"
+    if asked not in ("default", about["own"]):  # a ledger is one database: names would be looked up in this
+        words = f"Database {asked} is not served here, but {about['own']} is"
+        raise exceptions.told(81, "UNKNOWN_DATABASE", words)
+    readonly.check(about["canonical"], frozenset(about["outward"]))
+    return readonly.with_choices(about["canonical"], limits.CHOSEN), str(about["zone"])
 
 
 def _asked_format(request: Request) -> str:

@@ -15,8 +15,15 @@ from collections.abc import Iterable
 
 from model import errors
 
-CANONICAL = "SELECT formatQuerySingleLine({query:String})"
-"""Asks ClickHouse for the canonical form; it refuses several statements, and what is no statement."""
+UNDERSTAND = (
+    "SELECT formatQuerySingleLine({query:String}) AS canonical, currentDatabase() AS own, "
+    "timezone() AS zone, "
+    "(SELECT groupArray(upper(name)) FROM system.table_functions "
+    "WHERE NOT allow_readonly AND name != 'format') AS outward"
+)
+"""Asks ClickHouse for a statement's canonical form, and what has to be known beside it: the ledger's database
+and time zone, and the table functions that reach beyond the ledger, in upper case. It refuses several
+statements, and what is no statement."""
 
 _TOKEN = re.compile(
     r"(?P<text>'(?:[^'\\]|\\.)*')"
@@ -32,9 +39,6 @@ _SETTINGS_TABLE = re.compile(
     r"(?P<before>'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`)|FROM system\.settings\b(?!\.)(?P<named> AS\b)?",
     re.DOTALL,
 )
-
-OUTWARD = "SELECT name FROM system.table_functions WHERE NOT allow_readonly AND name != 'format'"
-"""Asks ClickHouse for the table functions that reach beyond the ledger."""
 
 
 def check(canonical: str, outward: frozenset[str]) -> None:

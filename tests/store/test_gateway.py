@@ -356,6 +356,23 @@ def test_too_many_statements_are_refused(guarded: str, monkeypatch: pytest.Monke
     assert codes == ["159", "202", "202"]
 
 
+def test_too_many_connections_are_hung_up_on(ledger: chdb.Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_CONNECTIONS", 1)
+    served = gateway.Gateway(ledger, port=0)
+    served.start()
+    try:
+        ping = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", served.port), timeout=20) as first:
+            first.sendall(ping)
+            assert _received(first)[2] == b"Ok.\n"
+            with socket.create_connection(("127.0.0.1", served.port), timeout=20) as second:
+                assert second.recv(1) == b""
+            first.sendall(ping)
+            assert _received(first)[2] == b"Ok.\n"
+    finally:
+        served.stop()
+
+
 def test_other_addresses_need_a_token(ledger: chdb.Embedded) -> None:
     with pytest.raises(errors.SetupError, match="others could read"):
         gateway.Gateway(ledger, "0.0.0.0", 0)
