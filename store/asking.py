@@ -113,7 +113,7 @@ def reply(ledger: transport.Transport, request: Request, most: limits.Limits) ->
     output = readonly.named_format(text) or _asked_format(request)
     content = ledger.query_bytes(text, _bound(request.fields), output, settings)
     revision = request.fields.get("client_protocol_version", "")
-    if output == "Native" and revision.isdecimal() and int(revision):
+    if output == "Native" and re.fullmatch(r"0*[1-9][0-9]{0,8}", revision):
         content = revisions.written_for(content, int(revision))
     said = {"result_bytes": str(len(content)), "elapsed_ns": str(time.monotonic_ns() - began)}
     return _answer(request, content, output, {

@@ -7,7 +7,7 @@
                 |  field [ "not" ] "in" ( value | "(" value { "," value } ")" )
 
 A field is a column, with dots or underscores (``src.namespace``), or one of the names in `fields.FIELDS`. A
-value is a word, or any text in quotes; an address may be a CIDR.
+value is a word, or any text in quotes; an address may be a CIDR. A label's name may stand in quotes as well.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _GRAMMAR = r"""
     NOT.2: /not(?![^\s'"=!<>(),])/i
     IN.2: /in(?![^\s'"=!<>(),])/i
     SIGN.2: /!=|<=|>=|[=<>]|contains(?![^\s'"=!<>(),])/i
-    FIELD: /[^\s'"=!<>(),]+/
+    FIELD: /(src\.|dst\.)?label\.('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|[^\s'"=!<>(),]+/s
     WORD: /[^\s'"=!<>(),]+/
     TEXT: /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/s
     %ignore /\s+/
@@ -149,8 +149,8 @@ class _Reading:
         """The field of the comparison that is being read, if there is such a field."""
         named = [token for token in self._stack() if getattr(token, "type", "") == "FIELD"]
         try:
-            return fields.meaning(named[-1]).sides[0] if named else None
-        except ValueError:
+            return _meaning(self._text, named[-1]).sides[0] if named else None
+        except errors.FilterError:
             return None
 
     def _stack(self) -> list[Any]:
@@ -205,7 +205,7 @@ class _Compiler:
         return f"{'NOT ' if sign in ('!=', 'not in') else ''}({' OR '.join(tests)})"
 
     def _test(self, field: fields.Field, sign: str, token: lark.Token, label: list[str]) -> str:
-        text = re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL) if token.type == "TEXT" else str(token)
+        text = _unquoted(token) if token.type == "TEXT" else str(token)
         try:
             values = field.read(text)
         except ValueError as error:
@@ -220,10 +220,15 @@ class _Compiler:
 
 
 def _meaning(text: str, field: lark.Token) -> fields.Meant:
+    name = re.sub(r"['\"].*", lambda quoted: _unquoted(quoted[0]), field, flags=re.DOTALL)
     try:
-        return fields.meaning(str(field))
+        return fields.meaning(name)
     except ValueError as error:
         raise errors.FilterError(text, field.start_pos or 0, f"expected {error}") from None
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
 
 
 def _wanted_signs(field: str, meant: fields.Field) -> str:

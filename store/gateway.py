@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import http.server
 import io
+import re
 import socket
 import socketserver
 import sys
@@ -163,7 +164,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Write nothing: who asked what is nobody's business on a terminal."""
 
     def _respond(self) -> None:
-        request, self._unread = None, self.command == "POST"
+        request, self._unread = None, self._has_body()
         try:
             request = asking.read(self.path, self.headers)
             if request.path != "/ping":
@@ -183,14 +184,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         finally:
             self.server.turns.release()
 
+    def _has_body(self) -> bool:
+        """Whether a body follows; while it is unread, it could be taken for the next request."""
+        return self.command == "POST" or not {"Content-Length", "Transfer-Encoding"}.isdisjoint(self.headers)
+
     def _body(self) -> bytes:
-        """What follows the headers; while it is unread, it could be taken for the next request."""
-        if self.command != "POST":
+        if not self._has_body():
             return b""
         length = self.headers.get("Content-Length", "")
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             content = _chunks(self.rfile)
-        elif not length.isdecimal():
+        elif not re.fullmatch(r"[0-9]{1,18}", length):
             raise exceptions.told(381, "HTTP_LENGTH_REQUIRED", "a body needs a Content-Length, or chunks")
         else:
             content = _exactly(self.rfile, _bounded(int(length)))

@@ -33,6 +33,7 @@ def _request(target: str, body: bytes = b"", **headers: str) -> asking.Request:
         pytest.param("/?session_id=a&session_timeout=60&session_check=0", b"SELECT 1", b"1\n", id="session"),
         pytest.param("/?user=a&password=b&quota_key=c&role=d", b"SELECT 1", b"1\n", id="who"),
         pytest.param("/?param_a=[1,2]", b"SELECT {a:Array(UInt8)}", b"[1,2]\n", id="parameter"),
+        pytest.param("/?client_protocol_version=" + "9" * 5000, b"SELECT 1", b"1\n", id="strange revision"),
         pytest.param("/ping", b"", b"Ok.\n", id="ping"),
         pytest.param("/replicas_status", b"", b"Ok.\n", id="replicas"),
         pytest.param("/", b"", b"Ok.\n", id="nothing"),

@@ -127,6 +127,13 @@ def test_condition_is_the_same_for_any_label(side: str, name: str) -> None:
     assert word in condition.parameters.values()
 
 
+@given(st.sampled_from(["src.label.", "label."]), hostile.TEXT)
+def test_condition_is_the_same_for_any_label_in_quotes(side: str, name: str) -> None:
+    condition = filters.compile(f"{side}{hostile.quoted(name or 'x')} = web")
+    assert condition.sql == filters.compile(f"{side}app = web").sql
+    assert (name or "x") in condition.parameters.values()
+
+
 @given(st.sampled_from(_CLOSED), hostile.TEXT)
 def test_closed_field_takes_no_other_text(field: str, value: str) -> None:
     text = f"{field} in ({hostile.quoted(value)})" if field != "time" else f"time > {hostile.quoted(value)}"
@@ -179,6 +186,9 @@ CASES = {
     "address = 2001:db8::7": ["c"],
     "src.label.app = web": ["a"],
     "label.app = cart": ["b"],
+    "label.'app' = cart": ["b"],
+    'src.label."app.kubernetes.io/name" = front': ["a"],
+    "dst.label.\"a'p\" = cart": [],
     "src.label.app.kubernetes.io/name contains ront": ["a"],
     "src.label.app != web": ["b", "c", "d"],
     "dst.workload contains 'ar'": ["a", "b"],

@@ -224,9 +224,10 @@ def test_body_without_length_is_refused(url: str) -> None:
 
 
 def test_too_long_a_body_is_refused_unread(url: str) -> None:
-    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n"
-    status, headers, _ = _exchange(url, head)
-    assert (status, headers["connection"]) == (b"413", "close")
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n"
+    for length, refused in ((b"1048577", b"413"), (b"9" * 5000, b"411"), (b"-1", b"411")):
+        status, headers, _ = _exchange(url, head % length)
+        assert (status, headers["connection"]) == (refused, "close")
 
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -246,6 +247,18 @@ def test_body_in_chunks_is_read(url: str, chunks: bytes, status: bytes) -> None:
     answered, _, body = _exchange(url, CHUNKED + chunks)
     assert answered == status
     assert body == b"42\n" or status != b"200"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_body_of_any_method_is_no_request(url: str, method: bytes) -> None:
+    """Left unread it would be the next one's beginning."""
+    host, port = url.removeprefix("http://").split(":")
+    sent = method + b" /?query=SELECT HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n7"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(sent + b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.endswith(b"Ok.\n")
 
 
 def test_connection_is_kept(url: str) -> None:
