@@ -7,6 +7,7 @@ Rows go from the recorder to the writer, which has them on the disk before it of
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import socket
 import subprocess
@@ -16,12 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import prometheus_client
 
 from app import launch
+from cli import ledger as ledgers
 from cli import recorder
 from collector import collector
 from enrich import manifests
 from model import errors
 from runtime import component, metrics, probes, settings
-from store import gateway, location, spool, transport, writer
+from store import access, gateway, limits, location, retention, spool, transport, writer
 
 _APP_SECONDS = 20
 
@@ -119,6 +121,7 @@ def running(
         manifests.Folder(pathlib.Path(configured.enrich.manifests)) if configured.enrich.manifests else None
     )
     recording = recorder.Recorder(feed, measured)
+    admitted = gateway_access(configured.gateway) if with_gateway else access.Access()
     with contextlib.ExitStack() as undo:
         collectors = []
         for node in nodes:
@@ -144,16 +147,39 @@ def running(
             group.start(spooled)
             recording.open(spooled)
             checks["store"] = spooled.check
+            if configured.store.retention_bytes:
+                group.start(retention.Keeper(ledger, configured.store.retention_bytes))
         if with_gateway:
-            served = gateway.Gateway(ledger, configured.gateway.host, configured.gateway.port)
+            at = configured.gateway
+            served = gateway.Gateway(ledger, at.host, at.port, admitted, _limits(at))
             group.start(served)
             if with_app:
-                group.start(App(served.url, configured.app))
+                url = ledgers.url(dataclasses.replace(at, port=served.port))
+                group.start(App(url, configured.app))
         if configured.metrics.port:
             group.start(_probes(configured.metrics, registry, checks))
         for one in collectors:
             group.start(one)
         yield ledger
+
+
+def gateway_access(configured: settings.Gateway) -> access.Access:
+    """What clients of the gateway have to show.
+
+    Raises:
+        SetupError: If there is no token where one has to be.
+    """
+    return access.given(configured.host, configured.token_file, configured.token_env)
+
+
+def _limits(configured: settings.Gateway) -> limits.Limits:
+    return limits.Limits(
+        statements=configured.statements,
+        statement_seconds=configured.statement_seconds,
+        statement_bytes=configured.statement_bytes,
+        answer_rows=configured.answer_rows,
+        answer_bytes=configured.answer_bytes,
+    )
 
 
 def _probes(

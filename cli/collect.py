@@ -149,6 +149,7 @@ class Stream:
         sql: str,  # noqa: ARG002 (part of the form)
         parameters: parameters.Parameters,  # noqa: ARG002
         output_format: str,  # noqa: ARG002
+        settings: parameters.Parameters = parameters.NONE,  # noqa: ARG002
     ) -> bytes:
         """Refused, as ``query`` is.
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from cli import assembly, moments, output, up
+from cli import ledger as ledgers
 from lab import controlplane, sandbox
 from model import errors, manifest
 from policy import parse
@@ -135,7 +136,7 @@ def _inside(
             _tell(lab, "go")
             if wanted.with_app:
                 screen.print(f"\n  Flowledger is at http://{configured.app.host}:{configured.app.port}\n")
-            screen.print(f"ledger at http://{configured.gateway.host}:{configured.gateway.port}; try: "
+            screen.print(f"ledger at {ledgers.url(configured.gateway)}; try: "
                          "flowledger flows 'verdict = denied' --follow")  # fmt: skip
             screen.print("Ctrl-C ends it and removes everything." if not wanted.seconds
                          else f"{wanted.seconds:g} s of traffic …")  # fmt: skip

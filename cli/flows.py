@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cli import moments, output
 from model import errors
-from store import filters, queries, transport
+from store import filters, losses, queries, transport
 
 SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
           "deciding_rule")  # fmt: skip
@@ -26,16 +26,25 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
         raise errors.SetupError(f"--follow writes {', '.join(output.STREAMED)}; {form} has an end")
     condition = filters.compile(text)
     ledger = transport.open(url)
-    found = queries.flows(ledger, moments.since(since), condition, limit)
+    found = queries.stated(queries.flows, ledger, moments.since(since), condition, limit=limit)
     found = found.take(pa.array(range(len(found) - 1, -1, -1), pa.int64()))
     if len(found) or follow or form != "table":
         output.write(found, form, sys.stdout, SHOWN)
     else:
         output.console(stderr=True).print(f"no such flow in the last {since}; --since goes further back")
+    if form == "table":
+        _state(found)
     if len(found) == limit and not follow:
         output.console(stderr=True).print(f"the newest {limit} are shown; --limit shows more")
     if follow:
         _follow(ledger, condition, found, limit, form)
+
+
+def _state(found: pa.Table) -> None:
+    """Say how complete the record is, where nodes have reported it."""
+    complete = losses.attached(found)
+    if complete and complete != losses.Completeness():
+        output.console(stderr=True).print(str(complete), markup=False)
 
 
 def _follow(

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from cli import ledger as ledgers
 from cli import output
 from model import columns, errors
 from runtime import logs, settings
@@ -155,8 +156,7 @@ def flows(
     """
     from cli import flows as flows_command
 
-    gateway = _load(given).settings.gateway
-    url = ledger or f"http://{gateway.host}:{gateway.port}"
+    url = ledger or ledgers.url(_load(given).settings.gateway)
     flows_command.run(url, filter_text, since=since, limit=limit, follow=follow, form=form)
 
 
@@ -197,8 +197,7 @@ def store_status(ledger: str | None, form: str, **given: Any) -> None:
     from cli import store as store_command
 
     loaded = _load(given).settings
-    url = ledger or f"http://{loaded.gateway.host}:{loaded.gateway.port}"
-    store_command.show(url, loaded.store, form)
+    store_command.show(ledger or ledgers.url(loaded.gateway), loaded.store, form)
 
 
 @cli.command()

@@ -109,7 +109,7 @@ _WRITERS = {"json": _write_json, "jsonl": _write_jsonl, "yaml": _write_yaml}
 def _rich(rows: list[dict[str, Any]], shown: Sequence[str], *, header: bool) -> rich.table.Table:
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
     for name in shown:
-        number = bool(rows) and isinstance(rows[0].get(name), int) and name != "protocol"
+        number = bool(rows) and isinstance(rows[0].get(name), int | float) and name != "protocol"
         table.add_column(
             _SHORT.get(name, name.replace("_", " ")), justify="right" if number else "left", overflow="fold",
             no_wrap=name not in _SENTENCES, min_width=16 if name in _SENTENCES else None,
@@ -127,6 +127,8 @@ def _cell(name: str, value: Any) -> rich.text.Text:
         return rich.text.Text(policyhit.parse(value).describe())
     if name in ("time", "started", "ended", "first_seen", "last_seen") and value:
         return rich.text.Text(value[11:23])
+    if isinstance(value, float):
+        return rich.text.Text(f"{value:,.2f}")
     if isinstance(value, int) and not isinstance(value, bool):
         return rich.text.Text(f"{value:,}" if "port" not in name else str(value))
     return rich.text.Text(str(value if value is not None else ""), style=_COLOURS.get(str(value), ""))

@@ -177,7 +177,7 @@ def _show(url: str, found: status.Status, most_bytes: int) -> None:
         f"{_moment(found.span.end)[:19]} UTC: {said.allowed:,} allowed, {said.denied:,} denied, "
         f"{said.unknown:,} unknown"
     )
-    console.print(f"{said.completeness:.2%} complete: {said.lost:,} lost, {said.discarded:,} discarded\n")
+    console.print(f"{found.completeness}\n", markup=False)
     output.write(found.tables, "table", sys.stdout)
     if len(found.columns):
         console.print("The largest columns of flows:")

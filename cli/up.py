@@ -6,7 +6,7 @@ import contextlib
 import queue
 import signal
 
-from cli import assembly, output
+from cli import assembly, ledger, output
 from runtime import settings
 from store import transport
 
@@ -62,7 +62,7 @@ def run(
         if with_app:
             screen.print(f"explorer  http://{configured.app.host}:{configured.app.port}")
         if with_gateway:
-            screen.print(f"ledger    http://{configured.gateway.host}:{configured.gateway.port}")
+            screen.print(f"ledger    {ledger.url(configured.gateway)}")
         if configured.metrics.port:
             screen.print(f"metrics   http://{configured.metrics.host}:{configured.metrics.port}/metrics")
         screen.print("Ctrl-C ends it.")

@@ -81,7 +81,8 @@ class Store:
     """How long a ledger that is made now keeps its flows, and their minutes; 0 keeps them for ever. Hours are
     kept 310 days longer."""
     retention_bytes: int = _within(0, 0, 1 << 60)
-    """How large the ledger may get: beyond that the oldest days are dropped, and counted; 0 for no bound."""
+    """How large the ledger may get: beyond that the oldest days are dropped, and counted; 0 for no bound.
+    Where many processes write to one server, it is for one of them to keep it."""
     spool: str = ""
     """Folder for rows on their way to the ledger, of one process; empty for ``spool`` inside the embedded
     ledger's folder, and for /var/lib/flowledger/spool where the ledger is a server."""
@@ -99,9 +100,24 @@ class Gateway:
     """ClickHouse's HTTP interface, read-only, in front of the embedded store."""
 
     host: str = "127.0.0.1"
-    """Address to listen at. Whoever reaches it can read the whole ledger."""
+    """Address to listen at. Whoever reaches it can read the whole ledger, so that other addresses than
+    loopback need a token."""
     port: int = _within(8123, 0, 65535)
     """Port to listen at; ClickHouse's own by default."""
+    token_file: str = ""
+    """File with the token that clients have to show, as a password or as a bearer; empty for none."""
+    token_env: str = ""
+    """Name of the environment variable that has it, instead of a file."""
+    statements: int = _within(4, 1, 64)
+    """How many statements may run at once; others wait 10 s for their turn."""
+    statement_seconds: int = _within(60, 1, 86_400)
+    """How long a statement may run; its client can choose less."""
+    statement_bytes: int = _within(2 << 30, 1 << 20, 1 << 50)
+    """How much memory a statement may use; its client can choose less."""
+    answer_rows: int = _within(10_000_000, 1, 1 << 40)
+    """How many rows an answer may have; its client can choose less."""
+    answer_bytes: int = _within(512 << 20, 1 << 10, 1 << 40)
+    """How large an answer may be before it is compressed; it is held in memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

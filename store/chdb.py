@@ -66,16 +66,24 @@ class Embedded:
         Raises:
             StoreError: With ClickHouse's own words, if it refuses.
         """
-        table: pa.Table = _run(self._readers, sql, parameters, "ArrowTable")
+        table: pa.Table = self._ask(sql, parameters, "ArrowTable")
         return table
 
-    def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
+    def query_bytes(
+        self,
+        sql: str,
+        parameters: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> bytes:
         """The answer in one of ClickHouse's output formats, unless the statement names one itself.
+
+        With settings it has a connection for itself, which takes them before it becomes read-only.
 
         Raises:
             StoreError: As for `query`.
         """
-        answer: bytes = _run(self._readers, sql, parameters, output_format).bytes()
+        answer: bytes = self._ask(sql, parameters, output_format, settings).bytes()
         return answer
 
     def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:
@@ -103,7 +111,7 @@ class Embedded:
         Raises:
             StoreError: With ClickHouse's own words, if it refuses.
         """
-        _run(self._writers, sql, parameters)
+        self._change(sql, parameters)
 
     def close(self) -> None:
         """Wait for the statements that run, close the folder and let others have it."""
@@ -118,21 +126,40 @@ class Embedded:
     def _open(self, folder: pathlib.Path, retention_days: int) -> None:
         tokens.mend(folder)
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._folder = folder
         self._writers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(_WRITERS):
             self._writers.put(chdb.connect(str(folder)))
         for _ in range(_READERS):
-            reader = chdb.connect(str(folder))
-            reader.query("SET readonly = 1")
-            self._readers.put(reader)
+            self._readers.put(self._reader(parameters.NONE))
         migrations.bring_up_to_date(self, ddl.ages(retention_days, ddl.OWN_TOKENS))
 
+    def _change(self, sql: str, values: parameters.Parameters) -> None:
+        with _borrowed(self._writers) as writer, _translated():
+            writer.query(sql, params=parameters.encode(values))
 
-def _run(
-    connections: queue.SimpleQueue[Any], sql: str, values: parameters.Parameters, output_format: str = "CSV"
-) -> Any:
-    with _borrowed(connections) as connection, _translated():
-        return connection.query(sql, output_format, params=parameters.encode(values))
+    def _reader(self, settings: parameters.Parameters) -> Any:
+        """A connection that can do no more than read, with those settings; nobody takes either back."""
+        reader = chdb.connect(str(self._folder))
+        try:
+            if settings:
+                reader.query(f"SET {parameters.assigned(settings)}")
+            reader.query("SET readonly = 1")
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _ask(
+        self,
+        sql: str,
+        values: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> Any:
+        with _borrowed(self._readers) as idle, _translated(), contextlib.ExitStack() as undo:
+            reader = undo.enter_context(contextlib.closing(self._reader(settings))) if settings else idle
+            return reader.query(sql, output_format, params=parameters.encode(values))
 
 
 @contextlib.contextmanager

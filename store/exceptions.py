@@ -84,6 +84,11 @@ def refusal(words: str, code: int = 0) -> errors.StoreError:
     return errors.StoreError(text, code=number, temporary=number in TEMPORARY)
 
 
+def told(code: int, name: str, words: str) -> errors.StoreError:
+    """A refusal of our own, in ClickHouse's form of words."""
+    return errors.StoreError(f"Code: {code}. DB::Exception: {words}. ({name})", code=code)
+
+
 def unreachable(words: str) -> errors.StoreError:
     """The error for a server that is not there, or was not there long enough."""
     return errors.StoreError(words, temporary=True)

@@ -6,21 +6,22 @@
     comparison  =  field ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "contains" ) value
                 |  field [ "not" ] "in" ( value | "(" value { "," value } ")" )
 
-A field is a column, with dots or underscores (``src.namespace``), or one of the names in `FIELDS`. A value
-is a word, or any text in quotes; an address may be a CIDR.
+A field is a column, with dots or underscores (``src.namespace``), or one of the names in `fields.FIELDS`. A
+value is a word, or any text in quotes; an address may be a CIDR. A label's name may stand in quotes as well.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import enum
-import ipaddress
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
-from model import columns, enums, errors
-from store import parameters
+import lark
+
+from model import errors
+from store import fields, parameters
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,65 +44,38 @@ EVERYTHING = Condition("1", {})
 
 _LONGEST = 10_000
 _DEEPEST = 50
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<sign>!=|<=|>=|[=<>(),])"""
-    r"""|(?P<word>[^\s'"=!<>(),]+)|(?P<end>$))""",
-    re.DOTALL,
-)
-_SIGNS = ("=", "!=", "<", "<=", ">", ">=")
-_EQUALITY = ("=", "!=", "contains", "in", "not")
-_ORDER = (*_SIGNS, "in", "not")
-_ALIASES = {"port": "dst_port", "rule": "deciding_rule"}
-_SIDES = ("src", "dst")
-_WORDS: Mapping[str, type[enum.StrEnum]] = {
-    "verdict": enums.Verdict, "reporter": enums.Reporter, "attribution": enums.Attribution,
-    "src_kind": enums.EndpointKind, "dst_kind": enums.EndpointKind,
+
+_GRAMMAR = r"""
+    ?start: expression
+    ?expression: term (OR term)*
+    ?term: factor (AND factor)*
+    ?factor: NOT factor -> negation
+        | "(" expression ")" -> group
+        | comparison
+    comparison: FIELD SIGN _value
+        | FIELD NOT? IN (_value | "(" _value ("," _value)* ")")
+    _value: WORD | TEXT
+
+    AND.2: /and(?![^\s'"=!<>(),])/i
+    OR.2: /or(?![^\s'"=!<>(),])/i
+    NOT.2: /not(?![^\s'"=!<>(),])/i
+    IN.2: /in(?![^\s'"=!<>(),])/i
+    SIGN.2: /!=|<=|>=|[=<>]|contains(?![^\s'"=!<>(),])/i
+    FIELD: /(src\.|dst\.)?label\.('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|[^\s'"=!<>(),]+/s
+    WORD: /[^\s'"=!<>(),]+/
+    TEXT: /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/s
+    %ignore /\s+/
+"""
+_SPOKEN = {
+    "FIELD": "a field such as src.namespace", "WORD": "a value", "NOT": "`not`", "IN": "`in`",
+    "LPAR": "`(`", "COMMA": "`,`", "RPAR": "`)`", "AND": "`and`", "OR": "`or`", "$END": "the end",
 }  # fmt: skip
+_KEYWORDS = {"NOT": "not", "IN": "in", "AND": "and", "OR": "or", "LPAR": "(", "RPAR": ")", "COMMA": ","}
 
 
-def _either_names() -> list[str]:
-    """Names of what both ends have; written alone, they mean either of them."""
-    names = [c.name.removeprefix("src_") for c in columns.COLUMNS if c.name.startswith("src_")]
-    return [name for name in names if f"dst_{name}" in columns.BY_NAME and name not in _ALIASES]
-
-
-_EITHER = _either_names()
-
-
-def _fields() -> dict[str, str]:
-    sides = re.compile(r"^(src|dst|snat)_|^service_(?=address|port|namespace)")
-    found = {sides.sub(lambda m: m.group().replace("_", "."), c.name): c.about for c in columns.COLUMNS}
-    found |= {name: f"`src.{name}` or `dst.{name}`" for name in _EITHER}
-    found |= {short: columns.BY_NAME[name].about for short, name in _ALIASES.items()}
-    found |= {
-        f"{side}.label.": f"a Kubernetes label of `{side}`, such as `{side}.label.app`" for side in _SIDES
-    }
-    return {**found, "label.": "a Kubernetes label of either end, such as `label.app`"}
-
-
-FIELDS: Mapping[str, str] = _fields()
-"""Every field, as it is written, and what it means; one that ends in a dot wants the rest of the name."""
-
-
-def reference() -> str:
-    """The reference page of the language, as Markdown."""
-    grammar = (__doc__ or "").partition("\n\n")[2].replace("``", "`").replace("in `FIELDS`", "below")
-    lines = [
-        "# The filter language",
-        "",
-        "One language for the command line, the explorer and whoever asks the ledger through us.",
-        "Generated from `store/filters.py`; `flowledger reference filters` writes it.",
-        "",
-        "    verdict = denied and dst.namespace = shop and dst.port in (80, 443)",
-        "    not dst.address in 10.0.0.0/8 and src.label.app = web",
-        "",
-        grammar,
-        "| field | meaning |",
-        "|---|---|",
-        *(f"| `{name}{'NAME' if name.endswith('.') else ''}` | {about} |" for name, about in FIELDS.items()),
-    ]
-    return "\n".join(lines) + "\n"
+@functools.cache
+def _language() -> lark.Lark:
+    return lark.Lark(_GRAMMAR, parser="lalr", lexer="contextual", propagate_positions=True)
 
 
 def compile(text: str) -> Condition:  # noqa: A001 (called as filters.compile)
@@ -114,258 +88,171 @@ def compile(text: str) -> Condition:  # noqa: A001 (called as filters.compile)
         return EVERYTHING
     if len(text) > _LONGEST:
         raise errors.FilterError(text, _LONGEST, f"expected at most {_LONGEST} characters")
-    return _Parser(text).parse()
+    reading = _Reading(text)
+    compiler = _Compiler(text)
+    sql = compiler.sql(reading.tree())
+    return Condition(sql, compiler.values, frozenset(compiler.columns))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
+def candidates(text: str) -> list[str]:
+    """What may come next, or how the word at the end may go on, for whoever types an expression.
+
+    Fields, signs, the values of a closed set, and words of the language; any other value is not foreseen.
+    """
+    begun = re.findall(r"[^\s'\"=!<>(),]*$", text)[0]
+    reading = _Reading(text.removesuffix(begun))
+    try:
+        accepted = reading.read()
+    except lark.exceptions.UnexpectedInput:
+        return []
+    meant = reading.field()
+    words: list[str] = []
+    if "FIELD" in accepted:
+        words += fields.FIELDS
+    if "SIGN" in accepted and meant:
+        words += meant.signs
+    elif "WORD" in accepted and meant:
+        words += meant.words
+    if "SIGN" not in accepted:
+        words += [word for name, word in _KEYWORDS.items() if name in accepted]
+    return [word for word in words if word.lower().startswith(begun.lower())]
 
 
-def _tokens(text: str) -> list[_Token]:
-    found, at = [], 0
-    while True:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            start = at + len(text[at:]) - len(text[at:].lstrip())
-            raise errors.FilterError(
-                text, start, "expected a field, a sign or a value; is a quote not closed?"
-            )
-        kind = str(match.lastgroup)
-        found.append(_Token(kind, match.group(kind), match.start(kind)))
-        if kind == "end":
-            return found
-        at = match.end()
-
-
-class _Parser:
-    """Reads the tokens from left to right, and gathers the values as it goes."""
+class _Reading:
+    """One expression on its way through the parser."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _tokens(text)
-        self._values: dict[str, str | int] = {}
-        self._columns: set[str] = set()
-        self._depth = 0
+        self._parser = _language().parse_interactive(text)
 
-    def parse(self) -> Condition:
-        sql = self._expression()
-        self._expect("end", "`and`, `or` or the end")
-        return Condition(sql, self._values, frozenset(self._columns))
+    def read(self) -> set[str]:
+        """Read all of it; the names of what may follow."""
+        for _ in self._parser.iter_parse():
+            pass
+        return set(self._parser.accepts())
 
-    def _expression(self) -> str:
-        terms = [self._term()]
-        while self._take("or"):
-            terms.append(self._term())
-        return terms[0] if len(terms) == 1 else f"({' OR '.join(terms)})"
+    def tree(self) -> Any:
+        """All of it as a tree.
 
-    def _term(self) -> str:
-        factors = [self._factor()]
-        while self._take("and"):
-            factors.append(self._factor())
-        return factors[0] if len(factors) == 1 else f"({' AND '.join(factors)})"
-
-    def _factor(self) -> str:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise self._error(self._tokens[0], f"expected at most {_DEEPEST} levels of `not` and parentheses")
+        Raises:
+            FilterError: If it is no expression.
+        """
         try:
-            if self._take("not"):
-                return f"NOT {self._factor()}"
-            if not self._take("("):
-                return self._comparison()
-            sql = self._expression()
-            if not self._take(")"):
-                raise self._error(self._tokens[0], "expected `)`, `and` or `or`")
-            return sql
-        finally:
-            self._depth -= 1
+            accepted = self.read()
+        except lark.exceptions.UnexpectedInput as error:
+            raise self._mistake(error.pos_in_stream or 0, self._parser.accepts()) from None
+        if "$END" not in accepted:
+            raise self._mistake(len(self._text), accepted)
+        return self._parser.feed_eof()
 
-    def _comparison(self) -> str:
-        field = self._expect("word", "a field such as src.namespace")
-        sides = self._sides(field)
-        sign = self._sign(field, sides[0].signs)
-        negated = sign in ("!=", "not")
-        if sign == "not" and not self._take("in"):
-            raise self._error(self._tokens[0], "expected `in`")
-        values = self._list() if sign in ("in", "not") else [self._value()]
-        tests = [" OR ".join(self._test(side, sign, value) for value in values) for side in sides]
-        return f"{'NOT ' if negated else ''}({' OR '.join(tests)})"
+    def field(self) -> fields.Field | None:
+        """The field of the comparison that is being read, if there is such a field."""
+        named = [token for token in self._stack() if getattr(token, "type", "") == "FIELD"]
+        try:
+            return _meaning(self._text, named[-1]).sides[0] if named else None
+        except errors.FilterError:
+            return None
 
-    def _sides(self, field: _Token) -> list[_Field]:
-        """What a field means: one thing, or one for each end."""
-        name, label, key = field.text.partition("label.")
-        if label and name in ("", "src.", "dst."):
-            if not key:
-                raise self._error(field, "expected the name of a label after `label.`")
-            bound, sides = self._bind(key, "String"), [name[:-1]] if name else _SIDES
-            self._columns |= {f"{side}_labels_id" for side in sides}
-            return [_label(side, bound) for side in sides]
-        column = field.text.replace(".", "_")
-        column = _ALIASES.get(column, column)
-        meant = [f"{side}_{column}" for side in _SIDES] if column in _EITHER else [column]
-        if meant[0] not in columns.BY_NAME:
-            raise self._error(field, f"expected a field such as src.namespace; there is no {field.text!r}")
-        self._columns |= set(meant)
-        return [_field(columns.BY_NAME[name]) for name in meant]
+    def _stack(self) -> list[Any]:
+        return list(self._parser.parser_state.value_stack)
 
-    def _sign(self, field: _Token, known: tuple[str, ...]) -> str:
-        token = self._tokens[0]
-        sign = token.text.lower() if token.kind in ("sign", "word") else ""
-        if sign not in known:
-            written = ", ".join(f"`{'not in' if s == 'not' else s}`" for s in known)
-            raise self._error(token, f"expected one of {written} after {field.text}")
-        self._tokens.pop(0)
-        return sign
+    def _mistake(self, position: int, accepted: Iterable[str]) -> errors.FilterError:
+        """What was expected where the parser could not go on; a wrong field is wrong before that."""
+        last = self._stack()[-1:]
+        if last and getattr(last[0], "type", "") == "FIELD":
+            meant = _meaning(self._text, last[0])
+            return errors.FilterError(self._text, position, _wanted_signs(last[0], meant.sides[0]))
+        spoken = [words for name, words in _SPOKEN.items() if name in set(accepted)]
+        listed = " or ".join(part for part in (", ".join(spoken[:-1]), spoken[-1]) if part)
+        quote = "; is a quote not closed?" if self._text[position : position + 1] in ("'", '"') else ""
+        return errors.FilterError(self._text, position, f"expected {listed}{quote}")
 
-    def _list(self) -> list[_Token]:
-        if not self._take("("):
-            return [self._value()]
-        values = [self._value()]
-        while self._take(","):
-            values.append(self._value())
-        if not self._take(")"):
-            raise self._error(self._tokens[0], "expected `,` or `)`")
-        return values
 
-    def _value(self) -> _Token:
-        token = self._tokens[0]
-        if token.kind not in ("word", "text"):
-            raise self._error(token, "expected a value")
-        self._tokens.pop(0)
-        return token
+class _Compiler:
+    """Makes SQL of a tree, and gathers the values and columns as it goes."""
 
-    def _test(self, field: _Field, sign: str, token: _Token) -> str:
-        text = (
-            re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL) if token.kind == "text" else token.text
-        )
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.values: dict[str, str | int] = {}
+        self.columns: set[str] = set()
+
+    def sql(self, tree: Any, depth: int = 0) -> str:
+        """The test that a part of the tree stands for."""
+        if depth > _DEEPEST:
+            reason = f"expected at most {_DEEPEST} levels of `not` and parentheses"
+            raise errors.FilterError(self._text, tree.meta.start_pos, reason)
+        parts = [part for part in tree.children if isinstance(part, lark.Tree)]
+        if tree.data == "comparison":
+            return self._comparison(*tree.children)
+        if tree.data == "negation":
+            return f"NOT {self.sql(parts[0], depth + 1)}"
+        if tree.data == "group":
+            return self.sql(parts[0], depth + 1)
+        joint = " OR " if tree.data == "expression" else " AND "
+        return f"({joint.join(self.sql(part, depth) for part in parts)})"
+
+    def _comparison(self, field: lark.Token, *rest: lark.Token) -> str:
+        meant = _meaning(self._text, field)
+        values = [token for token in rest if token.type in ("WORD", "TEXT")]
+        signs = [token for token in rest if token.type in ("SIGN", "NOT", "IN")]
+        sign = " ".join(signs).lower()
+        if sign not in meant.sides[0].signs:
+            reason = _wanted_signs(field, meant.sides[0])
+            raise errors.FilterError(self._text, signs[0].start_pos or 0, reason)
+        self.columns |= meant.columns
+        label = [self._bind(meant.label, "String")] if meant.label else []
+        tests = [self._test(side, sign, value, label) for side in meant.sides for value in values]
+        return f"{'NOT ' if sign in ('!=', 'not in') else ''}({' OR '.join(tests)})"
+
+    def _test(self, field: fields.Field, sign: str, token: lark.Token, label: list[str]) -> str:
+        text = _unquoted(token) if token.type == "TEXT" else str(token)
         try:
             values = field.read(text)
         except ValueError as error:
-            raise self._error(token, f"expected {error}") from None
-        names = [self._bind(value, kind) for value, kind in values]
-        return field.test("=" if sign in ("!=", "in", "not") else sign, names)
+            raise errors.FilterError(self._text, token.start_pos or 0, f"expected {error}") from None
+        bound = [self._bind(value, kind) for value, kind in values]
+        return field.test("=" if sign in ("!=", "in", "not in") else sign, [*label, *bound])
 
     def _bind(self, value: str | int, kind: str) -> str:
-        name = f"p{len(self._values)}"
-        self._values[name] = value
+        name = f"p{len(self.values)}"
+        self.values[name] = value
         return f"{{{name}:{kind}}}"
 
-    def _take(self, text: str) -> bool:
-        token = self._tokens[0]
-        found = token.kind in ("sign", "word") and token.text.lower() == text
-        if found:
-            self._tokens.pop(0)
-        return found
 
-    def _expect(self, kind: str, what: str) -> _Token:
-        token = self._tokens[0]
-        if token.kind != kind:
-            raise self._error(token, f"expected {what}")
-        return self._tokens.pop(0)
-
-    def _error(self, token: _Token, reason: str) -> errors.FilterError:
-        return errors.FilterError(self._text, token.position, reason)
-
-
-_Read = Callable[[str], list[tuple[str | int, str]]]
-"""From a value as written to what is bound, each with its ClickHouse type; ValueError says what to write."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Field:
-    """One thing to compare: with which signs, how its values are read, and the test in SQL."""
-
-    signs: tuple[str, ...]
-    read: _Read
-    test: Callable[[str, list[str]], str]
-
-
-def _field(column: columns.Column) -> _Field:
-    name = column.name
-    if column.arrow == columns.TEXT:
-        return _Field(_EQUALITY, _one_of(name), lambda sign, bound: _text_test(name, sign, bound))
-    if column.arrow == columns.ADDRESS:
-        within = f"({name} >= {{}} AND {name} <= {{}})"
-        return _Field(("=", "!=", "in", "not"), _read_network, lambda _, bound: within.format(*bound))
-    if column.arrow == columns.TIME:
-        moment = f"{name} {{}} fromUnixTimestamp64Nano({{}}, 'UTC')"
-        return _Field(_SIGNS, _read_time, lambda sign, bound: moment.format(sign, *bound))
-    read = _read_protocol if name == "protocol" else _number(column.clickhouse)
-    return _Field(_ORDER, read, lambda sign, bound: f"{name} {sign} {bound[0]}")
-
-
-def _label(side: str, key: str) -> _Field:
-    labelled = f"{side}_labels_id GLOBAL IN (SELECT labels_id FROM label_sets WHERE {{}})"  # noqa: S608 (names are ours)
-    return _Field(
-        _EQUALITY,
-        _read_text,
-        lambda sign, bound: labelled.format(_text_test(f"labels[{key}]", sign, bound)),
-    )
-
-
-def _text_test(subject: str, sign: str, bound: list[str]) -> str:
-    return f"position({subject}, {bound[0]}) > 0" if sign == "contains" else f"{subject} = {bound[0]}"
-
-
-def _read_text(text: str) -> list[tuple[str | int, str]]:
-    return [(text, "String")]
-
-
-def _one_of(name: str) -> _Read:
-    """Reads a word of a closed set where the column has one, else any text."""
-    words = _WORDS.get(name)
-    if words is None:
-        return _read_text
-
-    def read(text: str) -> list[tuple[str | int, str]]:
-        if text not in set(words):
-            raise ValueError(f"one of {', '.join(words)}")
-        return [(text, "String")]
-
-    return read
-
-
-def _number(kind: str) -> _Read:
-    largest = 2 ** int(kind.removeprefix("UInt")) - 1
-
-    def read(text: str) -> list[tuple[str | int, str]]:
-        if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) <= largest):
-            raise ValueError(f"a whole number up to {largest}")
-        return [(int(text), kind)]
-
-    return read
-
-
-def _read_protocol(text: str) -> list[tuple[str | int, str]]:
-    names = {protocol.name: protocol.value for protocol in enums.Protocol}
-    if text.upper() in names:
-        return [(names[text.upper()], "UInt8")]
+def _meaning(text: str, field: lark.Token) -> fields.Meant:
+    name = re.sub(r"['\"].*", lambda quoted: _unquoted(quoted[0]), field, flags=re.DOTALL)
     try:
-        return _number("UInt8")(text)
-    except ValueError:
-        raise ValueError(f"one of {', '.join(names).lower()}, or a number up to 255") from None
+        return fields.meaning(name)
+    except ValueError as error:
+        raise errors.FilterError(text, field.start_pos or 0, f"expected {error}") from None
 
 
-def _read_network(text: str) -> list[tuple[str | int, str]]:
-    """First and last address of a CIDR; IPv4 as it is stored, mapped into IPv6."""
-    try:
-        network = ipaddress.ip_network("" if "%" in text else text, strict=False)  # no zone is stored
-    except ValueError:
-        raise ValueError("an address or a CIDR such as 10.0.0.0/8") from None
-    ends = (network.network_address, network.broadcast_address)
-    return [(f"::ffff:{end}" if network.version == 4 else str(end), "IPv6") for end in ends]
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
 
 
-def _read_time(text: str) -> list[tuple[str | int, str]]:
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("a time such as 2026-01-31T12:00:00Z") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    nanoseconds = (moment - _EPOCH) // datetime.timedelta(microseconds=1) * 1000
-    if not 0 <= nanoseconds < 2**63:
-        raise ValueError("a time between 1970 and 2262")
-    return [(nanoseconds, "Int64")]
+def _wanted_signs(field: str, meant: fields.Field) -> str:
+    return f"expected one of {', '.join(f'`{sign}`' for sign in meant.signs)} after {field}"
+
+
+def reference() -> str:
+    """The reference page of the language, as Markdown."""
+    grammar = (__doc__ or "").partition("\n\n")[2].replace("``", "`").replace("in `fields.FIELDS`", "below")
+    lines = [
+        "# The filter language",
+        "",
+        "One language for the command line, the explorer and whoever asks the ledger through us.",
+        "Generated from `store/filters.py`; `flowledger reference filters` writes it.",
+        "",
+        "    verdict = denied and dst.namespace = shop and dst.port in (80, 443)",
+        "    not dst.address in 10.0.0.0/8 and src.label.app = web",
+        "",
+        grammar,
+        "| field | meaning |",
+        "|---|---|",
+        *(
+            f"| `{name}{'NAME' if name.endswith('.') else ''}` | {about} |"
+            for name, about in fields.FIELDS.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"

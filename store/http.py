@@ -56,13 +56,20 @@ class Remote:
         except pa.ArrowInvalid as error:
             raise errors.StoreError(f"{self._at} answers, but not as ClickHouse does: {error}") from error
 
-    def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
+    def query_bytes(
+        self,
+        sql: str,
+        parameters: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> bytes:
         """The answer in one of ClickHouse's output formats, unless the statement names one itself.
 
         Raises:
             StoreError: As for `query`.
         """
-        fields = {**_READING, **_bound(parameters), "default_format": output_format}
+        chosen = {name: str(value) for name, value in settings.items()}
+        fields = {**chosen, **_READING, **_bound(parameters), "default_format": output_format}
         return self._send("", fields, sql.encode())
 
     def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:

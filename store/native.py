@@ -76,15 +76,15 @@ class Server:
         Raises:
             StoreError: If the ledger refuses, with its own words, or cannot be reached.
         """
-        kept = not self._idle.empty()
-        try:
-            return self._ask(sql, parameters)
-        except errors.StoreError as error:
-            if error.code or not kept:
-                raise
-            return self._ask(sql, parameters)  # the server that a kept connection led to may be gone
+        return self._table(sql, parameters, {})
 
-    def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
+    def query_bytes(
+        self,
+        sql: str,
+        parameters: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> bytes:
         """The answer in one of a few output formats, unless the statement names one of them itself.
 
         The native protocol knows no formats: Arrow is written here, and the server writes others row by row.
@@ -95,7 +95,7 @@ class Server:
         named = re.search(r"\sFORMAT\s+(\w+)\s*;?\s*$", sql, re.IGNORECASE)
         statement, form = (sql[: named.start()], named[1]) if named else (sql, output_format)
         if form in _ARROW_FORMATS:
-            table, sink = self.query(statement, parameters), pa.BufferOutputStream()
+            table, sink = self._table(statement, parameters, settings), pa.BufferOutputStream()
             with _ARROW_FORMATS[form](sink, table.schema) as stream:
                 stream.write_table(table)
             return sink.getvalue().to_pybytes()
@@ -106,7 +106,7 @@ class Server:
                 f"Code: 73. the native protocol has no format {form}; there are {known}, or ask by http://",
                 code=73,
             )
-        return self._by_row(statement, parameters, _ROW_FORMATS[plain], with_names=plain != form)
+        return self._by_row(statement, parameters, settings, _ROW_FORMATS[plain], with_names=plain != form)
 
     def insert(self, table: str, batch: pa.RecordBatch | pa.Table, *, token: str = "") -> None:
         """Append rows to one of `ddl.TABLES`, as one block.
@@ -133,18 +133,37 @@ class Server:
         self._closed = True
         self._disconnect()
 
-    def _ask(self, sql: str, values: parameters.Parameters) -> pa.Table:
-        with self._connected({"readonly": "1"}) as connection:
-            return connection.ask(sql, values)
-
     def _disconnect(self) -> None:
         """Close what is idle now."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().disconnect()
 
-    def _by_row(self, sql: str, values: parameters.Parameters, form: str, *, with_names: bool) -> bytes:
-        table = self.query(f"SELECT formatRow('{form}', *) AS row FROM ({sql})", values)  # noqa: S608
+    def _table(self, sql: str, values: parameters.Parameters, settings: parameters.Parameters) -> pa.Table:
+        chosen = {**{name: str(value) for name, value in settings.items()}, "readonly": "1"}
+        kept = not self._idle.empty()
+        try:
+            return self._ask(sql, values, chosen)
+        except errors.StoreError as error:
+            if error.code or not kept:
+                raise
+            return self._ask(sql, values, chosen)  # the server that a kept connection led to may be gone
+
+    def _ask(self, sql: str, values: parameters.Parameters, settings: Mapping[str, str]) -> pa.Table:
+        with self._connected(settings) as connection:
+            return connection.ask(sql, values)
+
+    def _by_row(
+        self,
+        sql: str,
+        values: parameters.Parameters,
+        settings: parameters.Parameters,
+        form: str,
+        *,
+        with_names: bool,
+    ) -> bytes:
+        by_row = f"SELECT formatRow('{form}', *) AS row FROM ({sql})"  # noqa: S608
+        table = self._table(by_row, values, settings)
         text = b"".join(part.buffers()[2] or b"" for part in table.column(0).chunks)
         if not with_names:
             return text

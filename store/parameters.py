@@ -9,18 +9,36 @@ from collections.abc import Mapping
 Parameters = Mapping[str, str | int]
 """Values by name; never part of a statement's text."""
 
+NONE: Parameters = {}
+"""No values."""
+
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0"}
-_PLAIN = {escaped: plain for plain, escaped in _ESCAPES.items()}
+
+
+class Written(str):
+    """A value as a client of ClickHouse's has written it, in that form already."""
+
+    __slots__ = ()
 
 
 def encode(values: Parameters) -> dict[str, str]:
     """The values as escaped text (ClickHouse's ``Escaped``), which both chDB and HTTP take."""
-    return {name: re.sub(r"[\\\t\n\r\b\f\0]", _escape, str(value)) for name, value in values.items()}
+    return {
+        name: value if isinstance(value, Written) else re.sub(r"[\\\t\n\r\b\f\0]", _escape, str(value))
+        for name, value in values.items()
+    }
 
 
-def decode(value: str) -> str:
-    """The value that `encode` wrote; an escape that it does not write stays as it is."""
-    return re.sub(r"\\[\\tnrbf0]", _unescape, value)
+def assigned(settings: Parameters) -> str:
+    """Settings as they are assigned in a statement, where no value can be bound.
+
+    Raises:
+        ValueError: If a name is no setting's.
+    """
+    if strange := [name for name in settings if not re.fullmatch(r"[a-z][a-z0-9_]*", name)]:
+        raise ValueError(f"{strange[0]!r} is no setting")
+    quoted = {name: re.sub(r"[\\']", r"\\\g<0>", str(value)) for name, value in settings.items()}
+    return ", ".join(f"{name} = '{value}'" for name, value in quoted.items())
 
 
 def inserting(token: str) -> dict[str, str]:
@@ -42,7 +60,3 @@ def inserting(token: str) -> dict[str, str]:
 
 def _escape(match: re.Match[str]) -> str:
     return _ESCAPES[match.group()]
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return _PLAIN[match.group()]

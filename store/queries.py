@@ -12,12 +12,12 @@ byte.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from model import columns, enums
-from store import cluster, ddl, filters, parameters, transport
+from store import cluster, ddl, filters, losses, parameters, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ _SECOND = 1_000_000_000
 _LEVELS = (("flows_day", 4 * 86_400), ("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
 """Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
 
+_WORST = 50
+"""How many places of loss an answer names, at most."""
+
 _MOST_BUSIEST = 1000
 """How many edges can be handed back to the ledger by their hashes."""
 
@@ -90,35 +93,66 @@ def summary(
         StoreError: If the ledger does not answer, here and in every function below. On a cluster all of its
             shards must: there are no answers from the rest of them.
     """
-    with cluster.whole(ledger):
-        return _summary(ledger, span, condition)
-
-
-def _summary(ledger: transport.Transport, span: Span, condition: filters.Condition) -> Summary:
     of = "sumIf(connections_started, verdict = '{0}') AS {0}"
     verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
     rows = _counted(ledger, span, condition)
     sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.sql})"
-    volume = _row(ledger.query(sql, rows.parameters))
+    volume = _row(_asked(ledger, sql, rows.parameters))
+    complete = completeness(ledger, span, condition)
+    return Summary(**volume, completeness=complete.share, lost=complete.lost, discarded=complete.discarded)
+
+
+def completeness(
+    ledger: transport.Transport, span: Span, condition: filters.Condition = filters.EVERYTHING
+) -> losses.Completeness:
+    """How complete the record of a span is, for whoever asks with this condition.
+
+    The condition says which tables are needed; what is lost has no columns to filter by.
+    """
     # what rules have counted and what was written is the same once more: only what is missing there adds up
     said = _statements(span)
     by_source = (
-        "SELECT sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
-        "sum(lost) AS overrun, sum(discarded) AS shed, "
-        "greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0) AS gone "
+        "SELECT node, source, sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
+        "sum(lost) AS overrun, sum(discarded) AS shed, max(note) AS said, "
+        "toUInt64(greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0)) AS gone "
         f"FROM ({said.sql}) WHERE source != 'retention' OR note = {{asked:String}} GROUP BY node, source"
     )
     sql = (
-        "SELECT sum(seen) AS observed, sum(overrun) AS lost, sum(shed) AS discarded, "
-        f"toUInt64(sum(gone)) AS missing FROM ({by_source})"
+        "SELECT toString(node) AS node, toString(source) AS source, overrun AS lost, shed AS discarded, "
+        "toString(said) AS note, sum(seen) OVER () AS observed_in_all, sum(gone) OVER () AS missing_in_all, "
+        "sum(overrun) OVER () AS lost_in_all, sum(shed) OVER () AS discarded_in_all "
+        f"FROM ({by_source}) ORDER BY overrun + shed DESC, node, source LIMIT {_WORST}"
     )
     # what retention has dropped is missing from an answer that needs just that table
     asked = max(parts(span, condition), key=lambda part: part[1].end - part[1].start, default=("", span))
-    losses = _row(ledger.query(sql, {**said.parameters, "asked": asked[0]}))
-    observed, missing = losses.pop("observed"), losses.pop("missing")
-    return Summary(
-        **volume, **losses, completeness=observed / (observed + missing) if observed + missing else 1.0
+    found = _asked(ledger, sql, {**said.parameters, "asked": asked[0]}).to_pylist()
+    if not found:
+        return losses.Completeness()
+    totals = {name: int(found[0][f"{name}_in_all"]) for name in ("observed", "missing", "lost", "discarded")}
+    names = [field.name for field in dataclasses.fields(losses.Loss)]
+    worst = (
+        losses.Loss(**{name: row[name] for name in names}) for row in found if row["lost"] + row["discarded"]
     )
+    return losses.Completeness(**totals, losses=tuple(worst))
+
+
+def stated(
+    ask: Callable[..., pa.Table],
+    ledger: transport.Transport,
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    **wanted: int | bool,
+) -> pa.Table:
+    """An answer that carries its completeness, for `losses.attached` to read.
+
+    Args:
+        ask: `timeline`, `edges`, `graph` or `flows`.
+        ledger: Where to ask.
+        span: Which stretch of time.
+        condition: Which flows.
+        wanted: What else that function takes.
+    """
+    return losses.attach(ask(ledger, span, condition, **wanted), completeness(ledger, span, condition))
 
 
 def timeline(
@@ -139,7 +173,7 @@ def timeline(
         f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
         f"FROM ({rows.sql}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
     )
-    return ledger.query(sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
+    return _asked(ledger, sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
         ["time", "verdict", "connections", "bytes"]
     )
 
@@ -172,7 +206,7 @@ def edges(
         "deciding_rule, attribution, connections, packets, bytes, first AS first_seen, last AS last_seen "
         f"FROM ({inner}) ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
     )
-    table = ledger.query(sql, {**rows.parameters, **chosen.parameters, "limit": limit})
+    table = _asked(ledger, sql, {**rows.parameters, **chosen.parameters, "limit": limit})
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
 
 
@@ -188,7 +222,7 @@ def _busiest(ledger: transport.Transport, rows: _Sql, limit: int) -> _Sql:
         f"SELECT {_EDGE} AS edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
         "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
     )
-    found = ledger.query(sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
+    found = _asked(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
     return _Sql(f"{_EDGE} IN {{edges:Array(UInt64)}}", {"edges": str(found)})
 
 
@@ -212,7 +246,7 @@ def graph(
         f"dst_namespace, src_kind, dst_kind, verdict, connections, bytes FROM ({inner}) "
         "ORDER BY connections DESC, src, dst, verdict"
     )
-    return ledger.query(sql, rows.parameters)
+    return _asked(ledger, sql, rows.parameters)
 
 
 def flows(
@@ -242,7 +276,7 @@ def flows(
     )
     chosen = f"{_WITHIN} AND time {'>=' if descending else '<='} (SELECT {last} FROM ({times}))"
     sql = f"{_rows(chosen, condition)} ORDER BY {by} LIMIT {{limit:UInt64}}"
-    return ledger.query(sql, {**_parameters(span, condition), "limit": limit})
+    return _asked(ledger, sql, {**_parameters(span, condition), "limit": limit})
 
 
 def since(
@@ -257,7 +291,7 @@ def since(
     time leaves none out.
     """
     sql = f"{_rows(f'time > {_AFTER}', condition)} ORDER BY time LIMIT {{limit:UInt64}} WITH TIES"
-    return ledger.query(sql, {**condition.parameters, "after": after, "limit": limit})
+    return _asked(ledger, sql, {**condition.parameters, "after": after, "limit": limit})
 
 
 def bounds(ledger: transport.Transport) -> Span | None:
@@ -267,8 +301,8 @@ def bounds(ledger: transport.Transport) -> Span | None:
         "toUnixTimestamp64Nano(max(time)) AS last FROM {}"
     )
     sql = f"SELECT * FROM ({of.format('flows')} UNION ALL {of.format('flows_hour')}) WHERE rows > 0"
-    found = ledger.query(
-        f"SELECT min(first) AS early, max(first) AS late, max(last) AS last FROM ({sql})", {}
+    found = _asked(
+        ledger, f"SELECT min(first) AS early, max(first) AS late, max(last) AS last FROM ({sql})", {}
     )
     early, late, last = (found.column(name)[0].as_py() for name in ("early", "late", "last"))
     if not last:
@@ -288,7 +322,7 @@ def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
         "SELECT node, max(last_seen) AS last, sum(observed) AS heard, sum(lost) AS missed, "
         f"sum(discarded) AS shed FROM ({said.sql}) WHERE source != 'retention' GROUP BY node ORDER BY node"
     )
-    return ledger.query(sql, said.parameters).rename_columns(
+    return _asked(ledger, sql, said.parameters).rename_columns(
         ["node", "last_seen", "observed", "lost", "discarded"]
     )
 
@@ -374,7 +408,7 @@ def _counted(
 def _is_any_silent(ledger: transport.Transport, span: Span) -> bool:
     """Whether there is an hour for which mirrored reports count; without one, they need not be read."""
     sql = f"SELECT count() AS hours FROM ({ddl.silent(_HOURS)})"
-    return bool(ledger.query(sql, _parameters(span)).column("hours")[0].as_py())
+    return bool(_asked(ledger, sql, _parameters(span)).column("hours")[0].as_py())
 
 
 def _statements(span: Span) -> _Sql:
@@ -450,6 +484,11 @@ _END_KEYS = ", ".join(f"{side}_kind, {side}_namespace, {_end(side)}" for side in
 _END_NAMES = ", ".join(
     f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known", "end")
 )
+
+
+def _asked(ledger: transport.Transport, sql: str, values: parameters.Parameters) -> pa.Table:
+    with cluster.whole(ledger):
+        return ledger.query(sql, values)
 
 
 def _parameters(span: Span, condition: filters.Condition = filters.EVERYTHING) -> dict[str, str | int]:

@@ -11,11 +11,19 @@ what is looked at and what then runs, so that no second reading could differ fro
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from model import errors
 
-CANONICAL = "SELECT formatQuerySingleLine({query:String})"
-"""Asks ClickHouse for the canonical form; it refuses several statements, and what is no statement."""
+UNDERSTAND = (
+    "SELECT formatQuerySingleLine({query:String}) AS canonical, currentDatabase() AS own, "
+    "timezone() AS zone, "
+    "(SELECT groupArray(upper(name)) FROM system.table_functions "
+    "WHERE NOT allow_readonly AND name != 'format') AS outward"
+)
+"""Asks ClickHouse for a statement's canonical form, and what has to be known beside it: the ledger's database
+and time zone, and the table functions that reach beyond the ledger, in upper case. It refuses several
+statements, and what is no statement."""
 
 _TOKEN = re.compile(
     r"(?P<text>'(?:[^'\\]|\\.)*')"
@@ -27,8 +35,10 @@ _TOKEN = re.compile(
 _BEGINNINGS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXISTS", "EXPLAIN"})
 _WORDS = frozenset({"OUTFILE", "INFILE", "FILE", "EVAL"})
 
-OUTWARD = "SELECT name FROM system.table_functions WHERE NOT allow_readonly AND name != 'format'"
-"""Asks ClickHouse for the table functions that reach beyond the ledger."""
+_SETTINGS_TABLE = re.compile(
+    r"(?P<before>'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`)|FROM system\.settings\b(?!\.)(?P<named> AS\b)?",
+    re.DOTALL,
+)
 
 
 def check(canonical: str, outward: frozenset[str]) -> None:
@@ -52,6 +62,30 @@ def check(canonical: str, outward: frozenset[str]) -> None:
     for before, word, after, sign in zip(["", *tokens], tokens, tokens[1:], tokens[2:], strict=False):
         if word == "SETTINGS" and before != "." and sign == "=":
             raise _refusal(f"SETTINGS {after.lower()}")
+
+
+def named_format(canonical: str) -> str:
+    """The output format that a statement in canonical form names itself; empty for none."""
+    named = re.search(r" FORMAT (\w+)$", canonical)
+    return named[1] if named else ""
+
+
+def with_choices(canonical: str, chosen: Iterable[str]) -> str:
+    """A statement to which ``system.settings`` says what a client of ours may choose.
+
+    By itself the engine says that nothing can be chosen, as whoever asks it may only read; clients would
+    then not even offer their settings.
+
+    Args:
+        canonical: The statement, in canonical form.
+        chosen: Names of the settings; ours, which are pasted.
+    """
+    names = ", ".join(f"'{name}'" for name in sorted(chosen))
+    seen = f"(SELECT * REPLACE (if(name IN ({names}), 0, readonly) AS readonly) FROM system.settings)"  # noqa: S608
+    return _SETTINGS_TABLE.sub(
+        lambda match: match["before"] or f"FROM {seen}{' AS settings' if match['named'] is None else ' AS'}",
+        canonical,
+    )
 
 
 def _bare(match: re.Match[str]) -> str:

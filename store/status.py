@@ -10,7 +10,7 @@ import time
 import pyarrow as pa
 
 from model import errors
-from store import cluster, ddl, migrations, queries, retention, spool, spoolfile, transport
+from store import cluster, ddl, losses, migrations, queries, retention, spool, spoolfile, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,8 @@ class Status:
         columns: Of `flows`: ``column``, ``bytes``, ``bytes_a_row``, ``raw_bytes_a_row``; the largest first.
             ClickHouse knows this of parts from 10 MB on; a ledger without one has no rows here.
         span: When the first and the last row is; None for an empty ledger.
-        summary: Totals of that span, and how complete the record of it is.
+        summary: Totals of that span.
+        completeness: How complete the record of it is.
         next_drops: What retention will drop next.
         shards: Those of the cluster that it is on, all of which answer; none for a ledger on one server.
     """
@@ -36,6 +37,7 @@ class Status:
     columns: pa.Table
     span: queries.Span | None
     summary: queries.Summary | None
+    completeness: losses.Completeness
     next_drops: list[retention.Drop]
     shards: list[cluster.Shard]
 
@@ -81,6 +83,7 @@ def read(ledger: transport.Transport, most_bytes: int = 0) -> Status:
         columns=stored.query(_COLUMNS, {}),
         span=span,
         summary=queries.summary(ledger, span) if span else None,
+        completeness=queries.completeness(ledger, span) if span else losses.Completeness(),
         next_drops=retention.next_drops(stored, most_bytes),
         shards=shards,
     )

@@ -27,8 +27,20 @@ class Transport(Protocol):
             StoreError: If the ledger refuses, with its own words, or cannot be reached.
         """
 
-    def query_bytes(self, sql: str, parameters: parameters.Parameters, output_format: str) -> bytes:
+    def query_bytes(
+        self,
+        sql: str,
+        parameters: parameters.Parameters,
+        output_format: str,
+        settings: parameters.Parameters = parameters.NONE,
+    ) -> bytes:
         """The answer in one of ClickHouse's output formats, unless the statement names one itself.
+
+        Args:
+            sql: The statement.
+            parameters: Its values.
+            output_format: The format.
+            settings: ClickHouse's settings for this statement alone.
 
         Raises:
             StoreError: As for `query`.

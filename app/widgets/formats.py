@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import math
+
+from store import losses
 
 SECOND = 1_000_000_000
 """A second, in the ledger's nanoseconds."""
@@ -52,9 +53,7 @@ def ago(moment: int, now: int) -> str:
 
 def percentage(share: float) -> str:
     """A share of 1, rounded down: ``100 %`` means that nothing at all is missing."""
-    if share >= 1:
-        return "100 %"
-    return f"{math.floor(share * 10_000) / 100:.2f} %"
+    return losses.percentage(share)
 
 
 def moment(nanoseconds: int) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import pathlib
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli import assembly
+from cli import assembly, ledger
 from collector.nflog import source as nflog
 from lab import namespaces
 from model import errors
@@ -107,8 +108,8 @@ def test_port_that_nobody_uses_may_be_taken(on_free_ports: settings.Settings, ta
 
 def test_process_serves_ledger_and_health(configured: settings.Settings) -> None:
     gateway, metrics = configured.gateway.port, configured.metrics.port
-    with assembly.running(configured, [], with_gateway=True, with_app=False) as ledger:
-        assert ledger.query("SELECT 1 AS a", {}).to_pylist() == [{"a": 1}]
+    with assembly.running(configured, [], with_gateway=True, with_app=False) as opened:
+        assert opened.query("SELECT 1 AS a", {}).to_pylist() == [{"a": 1}]
         assert _ask(gateway, "/?query=SELECT%20count()%20FROM%20flows") == (200, "0\n")
         assert _ask(metrics, "/healthz") == (200, "ok\n")
         assert _ask(metrics, "/readyz") == (200, "ok\n")
@@ -231,6 +232,57 @@ def test_rows_wait_on_the_disk_while_the_ledger_is_away(
     left = [spoolfile.read(path) for path in sorted((tmp_path / "spool").glob("*.arrow"))]
     sources = [word for content in left for word in content.rows.column("source").to_pylist()]
     assert sources.count("store") == sources.count("conntrack") == 2
+
+
+@pytest.mark.net
+@pytest.mark.parametrize(("most_bytes", "keepers"), [(0, 0), (1, 1)], ids=["no bound", "a bound"])
+def test_ledger_has_one_keeper_where_it_is_bounded(
+    away: settings.Settings, node: settings.Collector, most_bytes: int, keepers: int
+) -> None:
+    other = dataclasses.replace(node, node="node-2", nflog_groups=(), sources=("conntrack",))
+    bounded = dataclasses.replace(away, store=dataclasses.replace(away.store, retention_bytes=most_bytes))
+    with assembly.running(bounded, [node, other], with_gateway=False, with_app=False):
+        assert _threads("retention") == keepers
+    assert _threads("retention") == 0
+
+
+def _threads(name: str) -> int:
+    return [thread.name for thread in threading.enumerate()].count(name)
+
+
+def test_ledger_that_only_answers_has_no_keeper(configured: settings.Settings) -> None:
+    bounded = dataclasses.replace(configured, store=dataclasses.replace(configured.store, retention_bytes=1))
+    with assembly.running(bounded, [], with_gateway=False, with_app=False):
+        assert _threads("retention") == 0
+
+
+def test_token_is_asked_for_and_shown(configured: settings.Settings, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret\n")
+    guarded = dataclasses.replace(
+        configured,
+        gateway=dataclasses.replace(configured.gateway, host="0.0.0.0", token_file=str(file)),
+    )
+    with assembly.running(guarded, [], with_gateway=True, with_app=False):
+        assert _ask(guarded.gateway.port, "/?query=SELECT%201")[0] == 401
+        asked = transport.open(ledger.url(guarded.gateway))
+        assert asked.query("SELECT 1 AS a", {}).to_pylist() == [{"a": 1}]
+
+
+def test_ledger_is_shown_to_nobody_without_a_token(
+    on_free_ports: settings.Settings, tmp_path: pathlib.Path
+) -> None:
+    open_to_all = dataclasses.replace(
+        on_free_ports,
+        gateway=dataclasses.replace(on_free_ports.gateway, host="0.0.0.0"),
+        store=settings.Store(url=f"chdb://{tmp_path}/new"),
+    )
+    with (
+        pytest.raises(errors.SetupError, match="others could read the whole ledger"),
+        assembly.running(open_to_all, [], with_gateway=True, with_app=False),
+    ):
+        pass
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.net

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from store import transport
+from model import columns
+from store import ddl, transport
 
 Build = Callable[..., pa.RecordBatch]
 Command = Callable[..., tuple[object, str, str]]
@@ -78,6 +79,25 @@ def test_table_names_ends_and_rule(five: None, url: str, command: Command) -> No
 
 
 @pytest.mark.parametrize(
+    ("form", "err"),
+    [
+        pytest.param("table", "99.00 % complete: 1 event lost on node-7\n", id="table"),
+        pytest.param("jsonl", "", id="jsonl"),
+        pytest.param("csv", "", id="csv"),
+    ],
+)
+def test_person_is_told_how_complete_it_is(
+    five: None, ledger: transport.Transport, url: str, command: Command, form: str, err: str
+) -> None:
+    now = time.time_ns()
+    said = {"node": ["node-7"], "source": ["nflog"], "observed": [99], "lost": [1], "discarded": [0]}
+    statement = columns.batch(ddl.COMPLETENESS, {"time": [now], **said, "incomplete": [0], "note": [""]})
+    ledger.insert("completeness", statement)
+    code, out, told = command("flows", "--ledger", url, "-o", form)
+    assert (code, told, "complete" in out) == (0, err, False)
+
+
+@pytest.mark.parametrize(
     ("form", "out", "err"),
     [
         pytest.param("table", "", "no such flow in the last 1h; --since goes further back\n", id="table"),
@@ -87,6 +107,32 @@ def test_table_names_ends_and_rule(five: None, url: str, command: Command) -> No
 )
 def test_no_flow_is_no_error(url: str, command: Command, form: str, out: str, err: str) -> None:
     assert command("flows", "--ledger", url, "--since", "1h", "-o", form) == (0, out, err)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "' OR 1=1 --",
+        "'; DROP TABLE flows; --",
+        "\\' OR '1'='1",
+        "\\",
+        'x") UNION ALL SELECT * FROM flows --',
+        "{p0:String}",
+        "%s",
+        "‘",
+        "\n",
+    ],
+)
+def test_words_of_a_command_are_values(five: None, url: str, command: Command, value: str) -> None:
+    """As a value they find nothing; as a filter or a span they are a mistake, in one line."""
+    quoted = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    asked = ("flows", "--ledger", url, "-o", "jsonl")
+    for field in ("src.pod", "src.label.app", "label.x", "node"):
+        assert command(*asked, f"{field} = {quoted}") == (0, "", "")
+    for words in (["--since", value], [f"port = {quoted}"], [f"time > {quoted}"], [f"({value}"]):
+        code, out, err = command(*asked, *words)
+        assert (code, out, err[:7]) == (2, "", "error: ")
+    assert len(_nodes(command(*asked)[1])) == 5
 
 
 @pytest.mark.parametrize("form", ["json", "parquet", "yaml"])

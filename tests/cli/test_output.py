@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -129,3 +130,8 @@ def test_pipe_is_taken_to_be_wide(
 def test_failure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     output.fail("port 1 is taken [red]")
     assert capsys.readouterr() == ("", "error: port 1 is taken [red]\n")
+
+
+def test_fractions_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    output.write(pa.table({"size": [1307.0, 0.5]}), "table", sys.stdout)
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()[-3:]] == ["1,307.00", "0.50", ""]

@@ -4,15 +4,15 @@ import dataclasses
 import random
 from collections.abc import Callable
 
+import hostile
 import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from lab import ledger as imagined
 from model import columns
-from store import chdb, ddl, filters, parameters, queries, transport
+from store import chdb, ddl, filters, losses, parameters, queries, transport
 
 Build = Callable[..., pa.RecordBatch]
 SECOND = 1_000_000_000
@@ -296,28 +296,17 @@ class Listening:
         return self.ledger.query(sql, values)
 
 
-HOSTILE = st.one_of(
-    st.text(max_size=40),
-    st.sampled_from(
-        ["'", "''", '"', "`", "\\", "\\'", "--", "/*", "*/", "; DROP TABLE flows", "' OR 1=1 --",
-         "{p0:String}", "%s", "$1", "\0", "\n", "‘", "＇", "é€😀",
-         ")) UNION ALL SELECT 1", "' INTO OUTFILE '/x"]
-    ),
-)  # fmt: skip
-
-
 @pytest.mark.parametrize("field", ["src.namespace", "verdict", "dst.address", "label.{}", "rule", "pod"])
 def test_nothing_typed_gets_into_a_statement(ledger: chdb.Embedded, hour: int, field: str) -> None:
     """Whatever the value, the statements are those for any other value."""
-    escape = str.maketrans({"\\": "\\\\", "'": "\\'"})
     span = queries.Span(hour - DAY, hour + DAY)
 
     def said(value: str) -> list[str]:
         listening = Listening(ledger)
         name = field.format("app")
-        condition = filters.compile(f"{name} = '{value.translate(escape)}' or {name} != 'x'")
+        condition = filters.compile(f"{name} = {hostile.quoted(value)} or {name} != 'x'")
         for ask in (queries.summary, queries.timeline, queries.edges, queries.graph, queries.flows):
-            ask(listening, span, condition)  # type: ignore[arg-type]
+            assert hostile.SECRET not in str(ask(listening, span, condition))  # type: ignore[operator]
         queries.since(listening, hour, condition)  # type: ignore[arg-type]
         return listening.heard
 
@@ -328,11 +317,12 @@ def test_nothing_typed_gets_into_a_statement(ledger: chdb.Embedded, hour: int, f
     usual = said("plain")
 
     @hypothesis.settings(max_examples=15, deadline=None)
-    @hypothesis.given(HOSTILE)
+    @hypothesis.given(hostile.TEXT)
     def check(value: str) -> None:
         assert said(value) == usual
 
-    check()
+    with hostile.canary(ledger):
+        check()
 
 
 def test_dropped_days_show_where_they_are_missed(
@@ -348,6 +338,44 @@ def test_dropped_days_show_where_they_are_missed(
     raw = queries.summary(ledger, long, filters.compile("src.port = 1"))
     assert (raw.completeness, raw.discarded) == (0.9, 10)
     assert queries.nodes(ledger, long).column("node").to_pylist() == ["n"]
+
+
+def test_completeness_says_where(
+    reader: transport.Transport, ledger: chdb.Embedded, completeness: Build, hour: int
+) -> None:
+    ledger.insert(
+        "completeness",
+        completeness(
+            {"node": "a", "observed": 900},
+            {"node": "a", "source": "conntrack", "observed": 50, "lost": 40, "note": "full"},
+            {"node": "b", "observed": 0, "lost": 5, "discarded": 5},
+            {"node": "b", "observed": 0, "incomplete": 6},
+            {"node": "a", "source": "counters", "observed": 10**6},
+            {"node": "", "source": "retention", "observed": 0, "discarded": 7, "note": "flows_hour"},
+        ),
+    )
+    found = queries.completeness(reader, queries.Span(hour, hour + 60 * SECOND))
+    assert (found.observed, found.missing, found.lost, found.discarded) == (950, 44, 45, 5)
+    assert [(loss.node, loss.source, loss.lost, loss.discarded, loss.note) for loss in found.losses] == [
+        ("a", "conntrack", 40, 0, "full"), ("b", "nflog", 5, 5, ""),
+    ]  # fmt: skip
+    assert queries.completeness(reader, queries.Span(0, 1)) == losses.Completeness()
+
+
+@pytest.mark.parametrize("ask", [queries.timeline, queries.edges, queries.graph, queries.flows])
+def test_any_answer_states_its_completeness(
+    ledger: chdb.Embedded,
+    flows: Build,
+    completeness: Build,
+    span: queries.Span,
+    ask: Callable[..., pa.Table],
+) -> None:
+    ledger.insert("flows", flows({}))
+    ledger.insert("completeness", completeness({"observed": 3, "lost": 1}))
+    answer = queries.stated(ask, ledger, span)
+    assert answer.equals(ask(ledger, span))
+    assert losses.attached(answer) == queries.completeness(ledger, span)
+    assert str(losses.attached(answer)) == "75.00 % complete: 1 event lost on n"
 
 
 def test_every_table_of_the_answer_exists() -> None:

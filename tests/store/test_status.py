@@ -36,6 +36,7 @@ def test_status_says_what_is_there(
     assert found.summary is not None
     assert (found.span.start, found.span.end) == (hour + 1, hour + DAY + 1)
     assert (found.summary.denied, found.summary.completeness) == (1, 0.99)
+    assert str(found.completeness) == "99.00 % complete: 1 event lost on n"
 
 
 @pytest.mark.parametrize("table", ["schema_migrations"])

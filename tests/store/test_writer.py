@@ -54,7 +54,7 @@ class Ledger:
             raise AWAY
         return pa.table({"1": [self.schema]})
 
-    def query_bytes(self, sql: str, parameters: object, output_format: str) -> bytes:
+    def query_bytes(self, sql: str, parameters: object, output_format: str, settings: object = None) -> bytes:
         return b""
 
     def command(self, sql: str, parameters: object) -> None: ...
