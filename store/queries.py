@@ -213,17 +213,17 @@ def edges(
 def _busiest(ledger: transport.Transport, rows: _Sql, limit: int) -> _Sql:
     """The test for the edges that get into an answer.
 
-    To add up by all the texts takes long, so that it is done for these alone. Which ones they are is found
-    by a hash of the texts; where two edges have the same, both get in.
+    To add up by all the texts takes long, so that it is done for these alone. Which ones they are is told by
+    their hash; where two have the same, both get in.
     """
     if limit > _MOST_BUSIEST:
         return _Sql("1", {})
     sql = (
-        f"SELECT {_EDGE} AS edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
+        f"SELECT edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
         "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
     )
     found = _asked(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
-    return _Sql(f"{_EDGE} IN {{edges:Array(UInt64)}}", {"edges": str(found)})
+    return _Sql("edge IN {edges:Array(UInt64)}", {"edges": str(found)})
 
 
 def graph(
@@ -463,23 +463,6 @@ def _owned(side: str, else_: str, known: str = "") -> str:
     return f"if({known} = '', toString({else_}), {owner})"
 
 
-def _hashes(side: str) -> list[str]:
-    """What tells one end from another, as numbers; of a text with few values it takes next to no time."""
-    return [
-        f"cityHash64({side}_kind)", f"cityHash64({side}_namespace)", f"cityHash64({side}_workload)",
-        f"if({side}_workload = '', cityHash64({side}_pod), 0)",
-        f"if({side}_workload = '' AND {side}_pod = '', cityHash64({side}_address), 0)",
-    ]  # fmt: skip
-
-
-_EDGE = "cityHash64({})".format(
-    ", ".join(
-        [
-            *_hashes("src"), *_hashes("dst"), "dst_port", "protocol", "cityHash64(verdict)",
-            "cityHash64(direction)", "cityHash64(deciding_rule)", "cityHash64(attribution)",
-        ]
-    )
-)  # fmt: skip
 _END_KEYS = ", ".join(f"{side}_kind, {side}_namespace, {_end(side)}" for side in ("src", "dst"))
 _END_NAMES = ", ".join(
     f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known", "end")

@@ -21,9 +21,10 @@ import numpy as np
 import pyarrow as pa
 
 from cli.bench import measure
+from lab import clickhouse
 from lab import ledger as lab_ledger
 from model import columns
-from store import ddl, filters, queries, transport
+from store import ddl, filters, migrations, queries, transport
 
 BATCH_ROWS = 200_000
 """As many as a writer offers at once where there are so many."""
@@ -48,13 +49,34 @@ def embedded() -> Iterator[transport.Transport]:
 
 
 def insert(count: int) -> Iterator[measure.Measure]:
-    """How many rows a second an embedded ledger takes, its rollups filled and its parts merged meanwhile."""
-    for name, shape in (
-        ("", lab_ledger.Shape()),
-        (", every row a new edge", lab_ledger.Shape(fresh_edges=True)),
-    ):
-        with embedded() as ledger:
-            yield from _inserted(ledger, f"embedded{name}", count, shape)
+    """How many rows a second a ledger takes, its rollups filled and its parts merged meanwhile.
+
+    Raises:
+        SetupError: If there can be no ClickHouse server here to try the native protocol with.
+    """
+    worst = lab_ledger.Shape(fresh_edges=True)
+    with embedded() as ledger:
+        yield from _inserted(ledger, "embedded", count, lab_ledger.Shape())
+    with embedded() as ledger:
+        yield from _inserted(ledger, "embedded, every row a new edge", count // 4, worst)
+    with _server() as ledger:
+        yield from _inserted(ledger, "native", count, lab_ledger.Shape())
+    with _server() as ledger:
+        yield from _inserted(ledger, "native, every row a new edge", count // 4, worst)
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[transport.Transport]:
+    """A ledger on a ClickHouse server of its own, by the native protocol."""
+    with tempfile.TemporaryDirectory(prefix="flowledger-bench-", ignore_cleanup_errors=True) as folder:
+        server = clickhouse.Server(pathlib.Path(folder))
+        try:
+            server.start()
+            with contextlib.closing(transport.open(server.native_url)) as ledger:
+                migrations.bring_up_to_date(ledger, ddl.ages())
+                yield ledger
+        finally:
+            server.kill()
 
 
 def _inserted(
