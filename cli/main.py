@@ -188,6 +188,18 @@ def store_migrate(form: str, **given: Any) -> None:
     store_command.migrate(_load(given).settings.store, form)
 
 
+@store.command("mend")
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=pathlib.Path))
+def store_mend(data: pathlib.Path) -> None:
+    """Make a ClickHouse server that was killed take again what the kill kept out of its folder DATA.
+
+    To be run before each start of a server without Keeper, by its unit's ExecStartPre.
+    """
+    from cli import store as store_command
+
+    store_command.mend(data)
+
+
 @store.command("status")
 @click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
 @_STORE_FORM

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import pathlib
 import sys
@@ -16,7 +17,7 @@ import pyarrow as pa
 from cli import output
 from model import errors
 from runtime import settings
-from store import cluster, ddl, location, migrations, spool, status, transport
+from store import cluster, ddl, location, migrations, spool, status, tokens, transport
 
 _LARGEST = 12
 """How many columns a terminal shows; programs get all."""
@@ -63,6 +64,35 @@ def show(url: str, configured: settings.Store, form: str) -> None:
         sys.stdout.write(json.dumps(_plain(found) | {"spool": waiting}, indent=2) + "\n")
     else:
         _show(url, found, configured.retention_bytes)
+
+
+def mend(data: pathlib.Path) -> None:
+    """Take tokens without rows out of the folder of a server that does not run (`store.tokens`).
+
+    Raises:
+        FlowledgerError: If a server runs there, or a file cannot be read or written.
+    """
+    try:
+        with _unused(data):
+            for log in tokens.mend(data):
+                sys.stdout.write(f"{log}: forgot a token whose rows a kill had kept out\n")
+    except OSError as error:
+        raise errors.SetupError(f"{error.filename or data} cannot be mended: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _unused(data: pathlib.Path) -> Iterator[None]:
+    """A server's folder which no server uses meanwhile: each locks its file ``status``."""
+    status_file = data / "status"
+    if not status_file.exists():
+        yield
+        return
+    with status_file.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise errors.SetupError(f"a server runs on {data}: stop it first") from error
+        yield
 
 
 class _Ledger(Protocol):

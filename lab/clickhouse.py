@@ -7,7 +7,8 @@ user's cache (half a gigabyte, a minute).
 
 What this one cannot do: listen with TLS (its statement knows the listeners TCP and HTTP alone, whatever the
 configuration says), run Keeper (it is built without NuRaft), replicate or run ``ON CLUSTER`` (nothing starts
-the threads of either), and live long after it has refused a log-in: it says so correctly and then aborts.
+the threads of either), and live long after it has refused a log-in, or always when another server of its
+cluster is gone amid an insert: it says so correctly and then aborts.
 Tests of that take a server for themselves.
 
 Run as a program, this module is one such server.
@@ -119,6 +120,11 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def revive(self) -> None:
+        """Start it again if it has ended by itself, as its unit would."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
 
     def freeze(self) -> None:
         """Let it neither run nor end, so that connections stay and nobody answers."""

@@ -9,6 +9,7 @@ an insert that is answered is on the disk: whoever offered it forgets it then.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -116,15 +117,13 @@ def _hashes(side: str) -> list[str]:
     ]  # fmt: skip
 
 
-_EDGE = "cityHash64({})".format(
-    ", ".join(
-        [
-            *_hashes("src"), *_hashes("dst"), "dst_port", "protocol", "cityHash64(verdict)",
-            "cityHash64(direction)", "cityHash64(deciding_rule)", "cityHash64(attribution)",
-        ]
-    )
-)  # fmt: skip
-"""A hash of what tells one row of the rollups from another of the same time."""
+def _edge(direction: str) -> str:
+    """A hash of what an edge is: both ends, and what was said of them."""
+    parts = [
+        *_hashes("src"), *_hashes("dst"), "dst_port", "protocol", "cityHash64(verdict)",
+        f"cityHash64({direction})", "cityHash64(deciding_rule)", "cityHash64(attribution)",
+    ]  # fmt: skip
+    return f"cityHash64({', '.join(parts)})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,12 +380,12 @@ def rollup_columns() -> list[str]:
     ]
 
 
-def as_rollup() -> str:
-    """A row of `flows` with the columns of a rollup, but not summed: what stands after SELECT."""
-    kept = (c.name for c in _of(columns.Rollup.KEY, columns.Rollup.NAME))
-    sums = (c.name for c in _of(columns.Rollup.SUM))
-    direction, seen = f"{DIRECTION} AS direction", "time AS first_seen, time AS last_seen"
-    return ", ".join(["time", f"{_EDGE} AS edge", *kept, direction, *sums, seen])
+def as_rollup(names: Sequence[str]) -> str:
+    """A row of `flows` with columns of a rollup, but not summed: what stands after SELECT."""
+    made = {
+        "edge": _edge(DIRECTION), "direction": DIRECTION, "first_seen": "time", "last_seen": "time",
+    }  # fmt: skip
+    return ", ".join(f"{made[name]} AS {name}" if name in made else name for name in names)
 
 
 def make_safe(table: str, ages: Ages) -> str:
@@ -439,8 +438,9 @@ def _rollup(table: str, ending: str) -> str:
     stored = {c.name: (c.clickhouse, c.codec) for c in columns.COLUMNS}
     stored["direction"] = ("LowCardinality(String)", "ZSTD(1)")
     keys = [*(["peer_node"] if mirrored else []), *_rollup_keys()]
+    made = _edge("direction")
     # minutes are many and hardly ever added up by edge
-    edge = f"ALIAS {_EDGE}" if table == "flows_minute" else f"MATERIALIZED {_EDGE} CODEC(NONE)"
+    edge = f"ALIAS {made}" if table == "flows_minute" else f"MATERIALIZED {made} CODEC(ZSTD(1))"
     listed = [
         f"    time {_MOMENT} CODEC(ZSTD(1))",
         f"    edge UInt64 {edge}",
@@ -454,13 +454,16 @@ def _rollup(table: str, ending: str) -> str:
     ]
     first = ["time", *(["peer_node"] if mirrored else []),
              "src_namespace", "dst_namespace", "dst_workload", "src_workload"]  # fmt: skip
+    # days are asked by the month, and then for the busiest edges
+    first = ["edge", "time"] if table == "flows_day" else first
     rest = [name for name in keys if name not in first]
-    rest += ["edge"] if table != "flows_minute" else []
+    rest += ["edge"] if table in ("flows_hour", "flows_hour_mirrored") else []
     day = "toDate(time)" if table == "flows_minute" else "toYYYYMM(time)"
     return (
         f"CREATE TABLE IF NOT EXISTS {table}\n(\n{_lines(listed)}\n)\n"
         f"ENGINE = AggregatingMergeTree\nPARTITION BY {day}\n"
         f"PRIMARY KEY ({', '.join(first)})\nORDER BY ({', '.join([*first, *rest])}){ending}"
+        f"{', index_granularity = 1024' if table == 'flows_day' else ''}"
     )
 
 
@@ -523,7 +526,7 @@ def _counted_views() -> dict[str, str]:
     listed = ", ".join(rollup_columns())
     minute = listed.replace("time", "toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time", 1)
     day = listed.replace("time", "toDateTime64(toStartOfDay(first_seen), 9, 'UTC') AS time", 1)
-    mirrored = f"SELECT {as_rollup()} FROM flows WHERE {MIRRORED} AND {unreported()}"
+    mirrored = f"SELECT {as_rollup(rollup_columns())} FROM flows WHERE {MIRRORED} AND {unreported()}"
     return {
         "flows": f"SELECT *\nFROM flows\nWHERE {counted()}",
         "flows_minute": f"SELECT {listed}\nFROM flows_minute\nUNION ALL\nSELECT {minute}\nFROM ({mirrored})",

@@ -80,6 +80,7 @@ _PROTOCOL = "transform(protocol, [{}], [{}], toString(protocol))".format(
     ", ".join(f"'{enums.protocol_name(p.value)}'" for p in enums.Protocol),
 )
 _CONNECTIONS = "sum(connections_started) AS connections"
+_VOLUME = ("verdict", "connections_started", "forward_bytes", "reverse_bytes")
 _PACKETS = "sum(forward_packets + reverse_packets) AS packets"
 _BYTES = "sum(forward_bytes + reverse_bytes) AS bytes"
 
@@ -96,7 +97,7 @@ def summary(
     of = "sumIf(connections_started, verdict = '{0}') AS {0}"
     verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
     rows = _counted(ledger, span, condition)
-    sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.sql})"
+    sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.select(*_VOLUME)})"
     volume = _row(_asked(ledger, sql, rows.parameters))
     complete = completeness(ledger, span, condition)
     return Summary(**volume, completeness=complete.share, lost=complete.lost, discarded=complete.discarded)
@@ -171,7 +172,7 @@ def timeline(
     rows = _counted(ledger, span, condition, bucket_seconds)
     sql = (
         f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
-        f"FROM ({rows.sql}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
+        f"FROM ({rows.select('time', *_VOLUME)}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
     )
     return _asked(ledger, sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
         ["time", "verdict", "connections", "bytes"]
@@ -197,7 +198,7 @@ def edges(
     inner = (
         f"SELECT {_END_KEYS}, {keys}, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
-        f"FROM ({rows.sql}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} "
+        f"FROM ({rows.select(*ddl.rollup_columns())}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (
@@ -210,7 +211,7 @@ def edges(
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
 
 
-def _busiest(ledger: transport.Transport, rows: _Sql, limit: int) -> _Sql:
+def _busiest(ledger: transport.Transport, rows: _Rows, limit: int) -> _Sql:
     """The test for the edges that get into an answer.
 
     To add up by all the texts takes long, so that it is done for these alone. Which ones they are is told by
@@ -219,7 +220,8 @@ def _busiest(ledger: transport.Transport, rows: _Sql, limit: int) -> _Sql:
     if limit > _MOST_BUSIEST:
         return _Sql("1", {})
     sql = (
-        f"SELECT edge, {_CONNECTIONS}, max(last_seen) AS last FROM ({rows.sql}) GROUP BY edge "
+        f"SELECT edge, {_CONNECTIONS}, max(last_seen) AS last "
+        f"FROM ({rows.select('edge', 'connections_started', 'last_seen')}) GROUP BY edge "
         "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
     )
     found = _asked(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
@@ -235,11 +237,13 @@ def graph(
     ``connections``, ``bytes``; most connections first.
     """
     rows = _counted(ledger, span, condition)
+    parts_of_ends = ("kind", "namespace", "workload", "pod")
+    ends = [f"{side}_{part}" for side in ("src", "dst") for part in parts_of_ends]
     known = ", ".join(f"{_known(side)} AS {side}_known" for side in ("src", "dst"))
     names = ", ".join(f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known"))
     inner = (
         f"SELECT src_kind, src_namespace, dst_kind, dst_namespace, {known}, verdict, {_CONNECTIONS}, "
-        f"{_BYTES} FROM ({rows.sql}) GROUP BY {names}, verdict"
+        f"{_BYTES} FROM ({rows.select(*ends, *_VOLUME)}) GROUP BY {names}, verdict"
     )
     sql = (
         f"SELECT {_owned('src', 'src_kind')} AS src, {_owned('dst', 'dst_kind')} AS dst, src_namespace, "
@@ -379,30 +383,46 @@ class _Sql:
     parameters: parameters.Parameters
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows that an answer is made of, no connection twice.
+
+    Attributes:
+        found: Tables, and the test for their rows.
+        parameters: The values for the tests.
+    """
+
+    found: Sequence[tuple[str, str]]
+    parameters: parameters.Parameters
+
+    def select(self, *names: str) -> str:
+        """Some of `ddl.rollup_columns`, as a query of its own: an alias must not capture a column there."""
+        rollup, raw = ", ".join(names), ddl.as_rollup(names)
+        return " UNION ALL ".join(
+            f"SELECT {raw if table == 'flows' else rollup} FROM {table} WHERE {test}"
+            for table, test in self.found
+        )
+
+
 def _counted(
     ledger: transport.Transport, span: Span, condition: filters.Condition, bucket_seconds: int = 0
-) -> _Sql:
-    """The rows of a span that fulfil a condition, and no connection twice, with the columns of a rollup."""
-    found = parts(span, condition, bucket_seconds)
-    selected, bound = [], _parameters(span, condition)
-    listed = ", ".join(ddl.rollup_columns())
+) -> _Rows:
+    """The rows of a span that fulfil a condition."""
+    asked = parts(span, condition, bucket_seconds)
+    found, bound = [], _parameters(span, condition)
     silent = _is_any_silent(ledger, span)
-    for (table, _), within in zip(found, _stretches(found), strict=True):
+    for (table, _), within in zip(asked, _stretches(asked), strict=True):
         bound |= within.parameters
-        asked = f"{within.sql} AND ({condition.sql})"
-        twin = _TWIN.get(table, "flows")
+        test = f"{within.sql} AND ({condition.sql})"
         if table == "flows":
             once = ddl.counted(_HOURS) if silent else f"NOT ({ddl.MIRRORED})"
-            selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE {asked} AND {once}")
-        else:
-            selected.append(f"SELECT {listed} FROM {table} WHERE {asked}")
-        if silent and table != "flows":
-            of, mirrored = (ddl.as_rollup(), ddl.MIRRORED) if twin == "flows" else (listed, "1")
-            asked += f" AND {mirrored} AND {ddl.unreported(_HOURS)}"
-            selected.append(f"SELECT {of} FROM {twin} WHERE {asked}")
-    if not selected:  # an empty span
-        selected.append(f"SELECT {ddl.as_rollup()} FROM flows WHERE 0")
-    return _Sql(" UNION ALL ".join(selected), bound)
+            found.append((table, f"{test} AND {once}"))
+            continue
+        found.append((table, test))
+        if silent:
+            mirrored = f" AND {ddl.MIRRORED}" if _TWIN[table] == "flows" else ""
+            found.append((_TWIN[table], f"{test}{mirrored} AND {ddl.unreported(_HOURS)}"))
+    return _Rows(found or [("flows", "0")], bound)  # of an empty span there are none
 
 
 def _is_any_silent(ledger: transport.Transport, span: Span) -> bool:

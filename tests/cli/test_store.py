@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
@@ -139,3 +140,31 @@ def test_status_without_a_ledger_says_so(command: Command) -> None:
     code, out, err = command("store", "status", "--ledger", "http://127.0.0.1:1")
     assert (code, out) == (2, "")
     assert "no ledger answers" in err
+
+
+LOG = "store/abc/abc-def/deduplication_logs"
+
+
+@pytest.fixture
+def killed(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A server's folder with a token whose part was never named."""
+    log = tmp_path / LOG / "deduplication_log_1.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("1\t20260101_1_1_0\taaa\n1\t20260101_2_2_0\tbbb\n")
+    (tmp_path / "store/abc/abc-def/20260101_1_1_0").mkdir()
+    return tmp_path
+
+
+def test_mend_forgets_what_a_kill_kept_out(killed: pathlib.Path, command: Command) -> None:
+    code, out, err = command("store", "mend", str(killed))
+    log = killed / LOG / "deduplication_log_1.txt"
+    assert (code, out, err) == (0, f"{log}: forgot a token whose rows a kill had kept out\n", "")
+    assert log.read_text() == "1\t20260101_1_1_0\taaa\n"
+    assert command("store", "mend", str(killed)) == (0, "", "")
+
+
+def test_mend_leaves_a_running_server_alone(killed: pathlib.Path, command: Command) -> None:
+    with (killed / "status").open("w") as status_file:
+        fcntl.flock(status_file, fcntl.LOCK_EX)
+        code, out, err = command("store", "mend", str(killed))
+    assert (code, out, err) == (2, "", f"error: a server runs on {killed}: stop it first\n")

@@ -67,6 +67,9 @@ def flows(first: int, count: int) -> pa.RecordBatch:
         "time": MIDNIGHT + (number % 7 - 3) * 20 * _SECOND,
         "connections_started": np.ones(count),
         "src_workload": [f"w{one % 5}" for one in number.tolist()],
+        # every third is a mirrored report, which the hours alone have, in a table of its own
+        "reporter": ["src" if one % 3 else "dst" for one in number.tolist()],
+        "peer_node": ["node-2" if one % 3 == 1 else "" for one in number.tolist()],
     }
     blank = [
         columns.blank(c.arrow, count) if c.name not in said else _array(c.arrow, said[c.name])
@@ -221,8 +224,15 @@ class Held:
 _SUMS = """
 SELECT {start}(time) AS bucket, toString(src_workload) AS workload,
     sum(connections_started) AS connections, sum(forward_bytes) AS bytes
-FROM {table} GROUP BY bucket, workload ORDER BY bucket, workload
+FROM {table} WHERE {which} GROUP BY bucket, workload ORDER BY bucket, workload
 """
+_ROLLUPS = {
+    "flows_minute": ("toStartOfMinute", f"NOT ({ddl.MIRRORED})"),
+    "flows_hour": ("toStartOfHour", f"NOT ({ddl.MIRRORED})"),
+    "flows_day": ("toStartOfDay", f"NOT ({ddl.MIRRORED})"),
+    "flows_hour_mirrored": ("toStartOfHour", ddl.MIRRORED),
+}
+"""How each is made: the beginning of its stretch, and of which flows."""
 
 
 def read(ledger: transport.Transport) -> Held:
@@ -230,10 +240,10 @@ def read(ledger: transport.Transport) -> Held:
     found = ledger.query(f"SELECT toUnixTimestamp64Nano(started) - {MIDNIGHT} AS n FROM flows ORDER BY n", {})
     rollups = [
         tuple(
-            ledger.query(_SUMS.format(start=start, table=table), {}).to_pylist()
-            for table in (rollup, "flows")
+            ledger.query(_SUMS.format(start=start, table=table, which=test), {}).to_pylist()
+            for table, test in ((rollup, "1"), ("flows", which))
         )
-        for rollup, start in (("flows_minute", "toStartOfMinute"), ("flows_hour", "toStartOfHour"))
+        for rollup, (start, which) in _ROLLUPS.items()
     ]
     return Held(found.column("n").to_pylist(), rollups)
 

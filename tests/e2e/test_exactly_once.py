@@ -15,7 +15,7 @@ import clickhouse_server
 import lives
 import pytest
 
-from store import tokens
+from cli import store
 
 pytestmark = pytest.mark.e2e
 
@@ -52,9 +52,7 @@ def test_kills_of_writer_and_server_count_no_row_twice_and_lose_none(
                 node.kill(told)
                 node = None
         if "server" in victims:
-            tokens.mend(
-                mortal.data
-            )  # else one of a hundred kills loses a block, and that is ClickHouse's own
+            store.mend(mortal.data)  # as its unit does: one of a hundred kills would lose a block else
             mortal.start()
         kills[" and ".join(sorted(victims))] += 1
     if node:
