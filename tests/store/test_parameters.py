@@ -21,8 +21,9 @@ def test_what_a_client_has_written_stays_so() -> None:
 @pytest.mark.parametrize("value", ["lz4", "it's", "\\'; DROP TABLE flows", "\\"])
 def test_assigned_setting_is_one_value(ledger: chdb.Embedded, value: str) -> None:
     assigned = parameters.assigned({"log_comment": value})
-    sql = f"SELECT getSetting('log_comment') AS v SETTINGS {assigned}"
-    assert ledger._writer.query(sql, "ArrowTable").column("v")[0].as_py() == value
+    with chdb._borrowed(ledger._writers) as writer:  # readers refuse settings
+        sql = f"SELECT getSetting('log_comment') AS v SETTINGS {assigned}"
+        assert writer.query(sql, "ArrowTable").column("v")[0].as_py() == value
 
 
 @pytest.mark.parametrize("name", ["", "a b", "readonly = 0, x", "ü", "A"])

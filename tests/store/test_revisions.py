@@ -33,7 +33,8 @@ def test_blocks_are_those_of_a_server(url: str, clickhouse: Server, columns: str
 
 def test_every_block_is_marked(ledger: chdb.Embedded) -> None:
     sql = "SELECT number, toString(number) FROM numbers(10) SETTINGS max_block_size = 4"
-    content = ledger._writer.query(sql, "Native").bytes()
+    with chdb._borrowed(ledger._writers) as writer:
+        content = writer.query(sql, "Native").bytes()
     assert revisions.written_for(content, 54405).count(b"\x01\x00\x02\xff\xff\xff\xff\x00\x02") == 3
 
 
