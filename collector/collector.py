@@ -34,7 +34,7 @@ _limited = logs.Limited(__name__)
 
 SOURCES = ("conntrack", "nflog", "counters", "probe")
 _LAST_GROUP = 65535
-_SETTLE_SECONDS = nflog.FLUSH_SECONDS + 0.1
+_SETTLE_SECONDS = nflog.FLUSH_SECONDS + nflog.LATE_SECONDS
 """After this, whatever was logged before the end of an interval has reached us."""
 _NEARLY_FULL = 0.9
 _SHORTEST_SECONDS = 0.5

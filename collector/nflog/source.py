@@ -32,6 +32,11 @@ _NUMBERS = 1 << 32
 FLUSH_SECONDS = 0.1
 """How long the kernel holds a batch that is not full."""
 
+LATE_SECONDS = 0.2
+"""How much longer it may be where all processors are busy."""
+
+_OLDEST = round((FLUSH_SECONDS + LATE_SECONDS) * 1e9)
+
 
 class Source:
     """Logged packets of some NFLOG groups in one network namespace.
@@ -104,7 +109,7 @@ class Source:
         packets = decoded.packets
         # The kernel stamps no packet that begins on this node: it is dated as early as it can be, so that its
         # connection is not older than it.
-        packets["time"][packets["time"] == 0] = self._receiver.not_before - round(FLUSH_SECONDS * 1e9)
+        packets["time"][packets["time"] == 0] = self._receiver.not_before - _OLDEST
         with self._lock:
             self.malformed += decoded.malformed
             self.error = decoded.error or self.error
