@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cli import moments, output
 from model import errors
-from store import filters, losses, queries, transport
+from store import filters, losses, migrations, queries, transport
 
 SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
           "deciding_rule")  # fmt: skip
@@ -24,9 +24,10 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     """
     if follow and form not in output.STREAMED:
         raise errors.SetupError(f"--follow writes {', '.join(output.STREAMED)}; {form} has an end")
-    condition = filters.compile(text)
+    condition, span = filters.compile(text), moments.since(since)
     ledger = transport.open(url)
-    found = queries.stated(queries.flows, ledger, moments.since(since), condition, limit=limit)
+    migrations.check(ledger)
+    found = queries.stated(queries.flows, ledger, span, condition, limit=limit)
     found = found.take(pa.array(range(len(found) - 1, -1, -1), pa.int64()))
     if len(found) or follow or form != "table":
         output.write(found, form, sys.stdout, SHOWN)

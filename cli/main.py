@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -212,12 +213,21 @@ def store_status(ledger: str | None, form: str, **given: Any) -> None:
     store_command.show(ledger or ledgers.url(loaded.gateway), loaded.store, form)
 
 
+def _shown(item: settings.Item) -> settings.Item:
+    """A setting without the password that may be in it."""
+    from store import location
+
+    if item.path != "store.url":
+        return item
+    return dataclasses.replace(item, value=location.shown(str(item.value)))
+
+
 @cli.command()
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
 @_takes(*(flag for flag, _, _ in _SETTINGS))
 def config(form: str, **given: Any) -> None:
     """Show every setting, its value, and where the value came from."""
-    items = _load(given).items
+    items = [_shown(item) for item in _load(given).items]
     if form == "json":
         rows = [{"setting": i.path, "value": i.value, "origin": i.origin, "about": i.about} for i in items]
         click.echo(json.dumps(rows, indent=2))
@@ -240,7 +250,7 @@ def config(form: str, **given: Any) -> None:
 @click.option("--seconds", type=click.IntRange(20, 86400), default=60, show_default=True,
               help="How long the collector is watched.")  # fmt: skip
 def bench(name: str, as_json: bool, count: int | None, rate: float | None, seconds: int) -> None:
-    """Measure how fast a part is on this machine, in network namespaces of its own; needs root."""
+    """Measure how fast a part is on this machine; those of the collector need root."""
     from cli.bench import benches, measure
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was made is removed

@@ -70,9 +70,12 @@ def mend(data: pathlib.Path) -> None:
     """Take tokens without rows out of the folder of a server that does not run (`store.tokens`).
 
     Raises:
-        FlowledgerError: If a server runs there, or a file cannot be read or written.
+        FlowledgerError: If it is no server's folder, a server runs there, or a file is out of reach.
     """
     try:
+        present = {entry.name for entry in data.iterdir()}
+        if present and not present & {"store", "metadata", "status"}:
+            raise errors.SetupError(f"{data} is no ClickHouse server's folder: name the one in its `path`")
         with _unused(data):
             for log in tokens.mend(data):
                 sys.stdout.write(f"{log}: forgot a token whose rows a kill had kept out\n")
@@ -108,11 +111,33 @@ class _Ledger(Protocol):
     def close(self) -> None: ...
 
 
-class _Single:
-    """A ledger on one server, or in a folder."""
+class _Folder:
+    """A ledger in a folder, which nobody opens before it is to be changed."""
+
+    takes_rows = True
 
     def __init__(self, configured: settings.Store) -> None:
-        self._ledger = transport.open(configured.url, configured.retention_days)
+        self._configured = configured
+
+    def version(self) -> int:
+        from store import chdb  # the engine is half a gigabyte
+
+        return chdb.version(transport.folder(self._configured.url))
+
+    def bring_up_to_date(self, ages: ddl.Ages) -> tuple[int, int]:
+        found = self.version()
+        transport.open(self._configured.url, ages.flows).close()
+        return found, ddl.SCHEMA_VERSION
+
+    def close(self) -> None:
+        pass
+
+
+class _Single:
+    """A ledger on one server."""
+
+    def __init__(self, configured: settings.Store) -> None:
+        self._ledger = transport.open(configured.url)
         self.close = self._ledger.close
 
     @property
@@ -132,7 +157,10 @@ class _Single:
 def _opened(configured: settings.Store) -> Iterator[_Ledger]:
     """A ledger that can be changed, closed in the end."""
     url = configured.url
-    opened: _Ledger = cluster.Cluster(url) if cluster.named(url) else _Single(configured)
+    if url.startswith("chdb:"):
+        opened: _Ledger = _Folder(configured)
+    else:
+        opened = cluster.Cluster(url) if cluster.named(url) else _Single(configured)
     with contextlib.closing(opened) as ledger:
         if not ledger.takes_rows:
             raise errors.SetupError(f"{location.shown(url)} is read-only: its owner makes and migrates it")

@@ -31,7 +31,7 @@ class Stage(enum.IntEnum):
 
 
 class Rollup(enum.Enum):
-    """What becomes of a column in the minute and hour rollups."""
+    """What becomes of a column in the rollups by minute, hour and day."""
 
     KEY = "key"
     NAME = "name"
@@ -249,7 +249,7 @@ def reference() -> str:
         "One row: one connection, or one denied attempt, on one node, in one interval.",
         "Generated from `model/columns.py`; `flowledger reference` writes it.",
         "",
-        "The tables `flows_minute` and `flows_hour` hold the same by minute and hour: a *key* as it is, a",
+        "The tables `flows_minute`, `flows_hour` and `flows_day` hold the same by time: a *key* as it is, a",
         "*name* where that end has no better one (an address without a pod, a pod without a workload), a",
         "*sum* added up.",
         "",

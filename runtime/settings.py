@@ -76,13 +76,14 @@ class Store:
     """Where the ledger is."""
 
     url: str = "chdb:///var/lib/flowledger"
-    """``chdb:///folder`` for the embedded engine, ``http://host:port`` to read another one's."""
+    """Where the ledger is: ``chdb:///folder`` for the embedded engine, ``clickhouse://host:9000/database`` or
+    ``http://host:8123`` for a server or a cluster of them."""
     retention_days: int = _within(90, 0, 36_500)
-    """How long a ledger that is made now keeps its flows, and their minutes; 0 keeps them for ever. Hours are
-    kept 310 days longer."""
+    """How long a ledger that is made now keeps its flows, and their minutes; 0 keeps them for ever. Hours
+    and days are kept 310 days longer."""
     retention_bytes: int = _within(0, 0, 1 << 60)
     """How large the ledger may get: beyond that the oldest days are dropped, and counted; 0 for no bound.
-    Where many processes write to one server, it is for one of them to keep it."""
+    Where many processes write to one server, it is for one of them to keep it; on a cluster nobody does."""
     spool: str = ""
     """Folder for rows on their way to the ledger, of one process; empty for ``spool`` inside the embedded
     ledger's folder, and for /var/lib/flowledger/spool where the ledger is a server."""

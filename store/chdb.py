@@ -41,7 +41,8 @@ class Embedded:
 
     Args:
         folder: Where the ledger is; made if it is not there, with its parents.
-        retention_days: How long a new ledger keeps flows; 0 for ever. One that is there keeps its own.
+        retention_days: How long a new ledger keeps flows; 0 for ever. One that is there keeps its own, and
+            is brought up to date. None for one that has to be there, with today's schema.
 
     Raises:
         StoreError: If the folder is no ledger, is of another version, or is in use; it is left as it was.
@@ -49,13 +50,15 @@ class Embedded:
 
     takes_rows = True
 
-    def __init__(self, folder: pathlib.Path, retention_days: int = ddl.RETENTION_DAYS) -> None:
-        _check(folder)
+    def __init__(self, folder: pathlib.Path, retention_days: int | None = ddl.RETENTION_DAYS) -> None:
+        found = version(folder)
+        if retention_days is None:
+            migrations.require_current(found)
         self._lock = _own(folder)
         try:
             with _translated():
                 _mark(folder)
-                self._open(folder / _ENGINE, retention_days)
+                self._open(folder / _ENGINE, ddl.RETENTION_DAYS if retention_days is None else retention_days)
         except BaseException:
             self._lock.close()
             raise
@@ -174,26 +177,31 @@ def _borrowed(connections: queue.SimpleQueue[Any]) -> Iterator[Any]:
         connections.put(connection)
 
 
-def _check(folder: pathlib.Path) -> None:
-    """Refuse what is there and is not ours, before anything is written."""
+def version(folder: pathlib.Path) -> int:
+    """The schema version of the ledger in a folder, by what is written on it; 0 for none yet.
+
+    Raises:
+        StoreError: If what is there is not ours, or of a version that we do not know.
+    """
     marker = folder / MARKER
     try:
         if not marker.exists():
             if folder.exists() and {entry.name for entry in folder.iterdir()} - _BEGUN:
                 raise errors.StoreError(f"{folder} is not empty and not a ledger: choose another folder")
-            return
-        version = json.loads(marker.read_text())["schema"]
+            return 0
+        found: int = json.loads(marker.read_text())["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.StoreError(
             f"{folder} cannot be read as a ledger ({error}): choose another folder"
         ) from error
-    migrations.require_known(version)
+    migrations.require_known(found)
+    return found
 
 
 def _own(folder: pathlib.Path) -> TextIO:
     """The folder's lock, which the kernel takes back however this process ends."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("a")
     except OSError as error:
         raise errors.StoreError(f"{folder} cannot hold a ledger: {error.strerror}") from error

@@ -111,8 +111,8 @@ DIRECTION = (
 def _hashes(side: str) -> list[str]:
     """What tells one end from another, as numbers; of a text with few values it takes next to no time."""
     return [
-        f"cityHash64({side}_kind)", f"cityHash64({side}_namespace)", f"cityHash64({side}_workload)",
-        f"if({side}_workload = '', cityHash64({side}_pod), 0)",
+        f"cityHash64({side}_kind)", f"cityHash64({side}_namespace)",
+        f"if({side}_workload = '', cityHash64({side}_pod), cityHash64({side}_workload))",
         f"if({side}_workload = '' AND {side}_pod = '', cityHash64({side}_address), 0)",
     ]  # fmt: skip
 
@@ -134,7 +134,7 @@ class Ages:
 
     Attributes:
         flows: `flows`, `flows_minute`, `policy_hits` and `completeness`.
-        rollups: The hours, and what is needed to read them.
+        rollups: Hours and days, and what is needed to read them.
         tokens: How many inserts back each table knows a token again.
     """
 
@@ -429,7 +429,7 @@ def _flows(ending: str) -> str:
 
 
 def _rollup(table: str, ending: str) -> str:
-    """The flows of a minute or hour, summed over whatever their keys have in common.
+    """The flows of a minute, hour or day, summed over whatever their keys have in common.
 
     Mirrored reports are in a table of their own, which is hardly ever read: half the rows, and the only ones
     that have to be known by node.
@@ -538,7 +538,7 @@ def _counted_views() -> dict[str, str]:
 def _with_mirrored(table: str, listed: str, mirrored: str) -> str:
     return (
         f"SELECT {listed}\nFROM {table}\nUNION ALL\n"
-        f"SELECT {mirrored}\nFROM flows_hour_mirrored\nWHERE {unreported()}"
+        f"SELECT {mirrored}\nFROM (SELECT *, edge FROM flows_hour_mirrored WHERE {unreported()})"
     )
 
 

@@ -114,6 +114,8 @@ def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
     """
     if version(ledger) == 2 and _exists(ledger, "flows") and not _exists(ledger, _OLD):
         _set_aside(ledger)
+    if _exists(ledger, _OLD):  # whoever asked for them then, the days that rows are kept stay what they are
+        ages = ddl.ages(_kept_days(ledger, _OLD), ages.tokens)
     for statement in ddl.statements(ages):
         ledger.command(statement, {})
     for table in ("label_sets", "completeness", "policy_hits", "schema_migrations"):
@@ -129,6 +131,15 @@ _STEPS: dict[int, Callable[[Ledger, ddl.Ages], None]] = {3: _to_3}
 """Version to what leads there from the one before, or from nothing."""
 
 _OLD = "flows_schema_2"
+
+
+def _kept_days(ledger: Ledger, table: str) -> int:
+    """How many days a table keeps its rows; 0 for ever."""
+    sql = (
+        "SELECT toUInt32OrZero(extract(engine_full, 'toIntervalDay\\\\((\\\\d+)\\\\)')) AS days "
+        "FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+    )
+    return _number(ledger, sql, {"name": table})
 
 
 def _set_aside(ledger: Ledger) -> None:

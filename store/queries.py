@@ -62,7 +62,7 @@ _WORST = 50
 """How many places of loss an answer names, at most."""
 
 _MOST_BUSIEST = 1000
-"""How many edges can be handed back to the ledger by their hashes."""
+"""How many edges are handed back to the ledger by their hashes."""
 
 _STATEMENTS_BY_HOUR = 3 * 3600
 """Seconds of a span from which on the hours of completeness are worth it."""
@@ -104,19 +104,33 @@ def summary(
 
 
 def completeness(
-    ledger: transport.Transport, span: Span, condition: filters.Condition = filters.EVERYTHING
+    ledger: transport.Transport,
+    span: Span,
+    condition: filters.Condition = filters.EVERYTHING,
+    bucket_seconds: int = 0,
+    *,
+    rows: bool = False,
 ) -> losses.Completeness:
     """How complete the record of a span is, for whoever asks with this condition.
 
-    The condition says which tables are needed; what is lost has no columns to filter by.
+    What is lost has no columns to filter by. But what retention has dropped is missing from those answers
+    alone that need the table it was in.
+
+    Args:
+        ledger: Where to ask.
+        span: Which stretch of time.
+        condition: Which flows.
+        bucket_seconds: As for `parts`.
+        rows: Whether it is the rows themselves that are asked for.
     """
     # what rules have counted and what was written is the same once more: only what is missing there adds up
     said = _statements(span)
+    missed = _missed([("flows", span)] if rows else parts(span, condition, bucket_seconds))
     by_source = (
         "SELECT node, source, sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
         "sum(lost) AS overrun, sum(discarded) AS shed, max(note) AS said, "
         "toUInt64(greatest(toInt64(sum(lost) + sum(discarded)) - toInt64(sum(incomplete)), 0)) AS gone "
-        f"FROM ({said.sql}) WHERE source != 'retention' OR note = {{asked:String}} GROUP BY node, source"
+        f"FROM ({said.sql}) WHERE source != 'retention' OR {missed.sql} GROUP BY node, source"
     )
     sql = (
         "SELECT toString(node) AS node, toString(source) AS source, overrun AS lost, shed AS discarded, "
@@ -124,9 +138,7 @@ def completeness(
         "sum(overrun) OVER () AS lost_in_all, sum(shed) OVER () AS discarded_in_all "
         f"FROM ({by_source}) ORDER BY overrun + shed DESC, node, source LIMIT {_WORST}"
     )
-    # what retention has dropped is missing from an answer that needs just that table
-    asked = max(parts(span, condition), key=lambda part: part[1].end - part[1].start, default=("", span))
-    found = _asked(ledger, sql, {**said.parameters, "asked": asked[0]}).to_pylist()
+    found = _asked(ledger, sql, {**said.parameters, **missed.parameters}).to_pylist()
     if not found:
         return losses.Completeness()
     totals = {name: int(found[0][f"{name}_in_all"]) for name in ("observed", "missing", "lost", "discarded")}
@@ -153,7 +165,9 @@ def stated(
         condition: Which flows.
         wanted: What else that function takes.
     """
-    return losses.attach(ask(ledger, span, condition, **wanted), completeness(ledger, span, condition))
+    bucket = int(wanted.get("bucket_seconds", 60)) if ask is timeline else 0
+    complete = completeness(ledger, span, condition, bucket, rows=ask is flows)
+    return losses.attach(ask(ledger, span, condition, **wanted), complete)
 
 
 def timeline(
@@ -198,7 +212,7 @@ def edges(
     inner = (
         f"SELECT {_END_KEYS}, {keys}, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
-        f"FROM ({rows.select(*ddl.rollup_columns())}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} "
+        f"FROM ({rows.select(*_EDGE)}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (
@@ -225,7 +239,7 @@ def _busiest(ledger: transport.Transport, rows: _Rows, limit: int) -> _Sql:
         "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
     )
     found = _asked(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
-    return _Sql("edge IN {edges:Array(UInt64)}", {"edges": str(found)})
+    return _Sql(f"edge IN ({', '.join(map(str, found)) or '0'})", {})
 
 
 def graph(
@@ -237,13 +251,11 @@ def graph(
     ``connections``, ``bytes``; most connections first.
     """
     rows = _counted(ledger, span, condition)
-    parts_of_ends = ("kind", "namespace", "workload", "pod")
-    ends = [f"{side}_{part}" for side in ("src", "dst") for part in parts_of_ends]
     known = ", ".join(f"{_known(side)} AS {side}_known" for side in ("src", "dst"))
     names = ", ".join(f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known"))
     inner = (
         f"SELECT src_kind, src_namespace, dst_kind, dst_namespace, {known}, verdict, {_CONNECTIONS}, "
-        f"{_BYTES} FROM ({rows.select(*ends, *_VOLUME)}) GROUP BY {names}, verdict"
+        f"{_BYTES} FROM ({rows.select(*_ENDS, *_VOLUME)}) GROUP BY {names}, verdict"
     )
     sql = (
         f"SELECT {_owned('src', 'src_kind')} AS src, {_owned('dst', 'dst_kind')} AS dst, src_namespace, "
@@ -301,18 +313,21 @@ def since(
 def bounds(ledger: transport.Transport) -> Span | None:
     """The span that holds every row there is, or that a rollup still knows of; None for an empty ledger."""
     of = (
-        "SELECT count() AS rows, toUnixTimestamp64Nano(min(time)) AS first, "
-        "toUnixTimestamp64Nano(max(time)) AS last FROM {}"
+        "SELECT '{0}' AS table, count() AS rows, toUnixTimestamp64Nano(min(time)) AS first, "
+        "toUnixTimestamp64Nano(max({1})) AS last FROM {0}"
     )
-    sql = f"SELECT * FROM ({of.format('flows')} UNION ALL {of.format('flows_hour')}) WHERE rows > 0"
-    found = _asked(
-        ledger, f"SELECT min(first) AS early, max(first) AS late, max(last) AS last FROM ({sql})", {}
-    )
-    early, late, last = (found.column(name)[0].as_py() for name in ("early", "late", "last"))
-    if not last:
+    seen = {"flows": "time", "flows_hour": "last_seen", "flows_day": "last_seen"}
+    each = " UNION ALL ".join(of.format(table, column) for table, column in seen.items())
+    rows = _asked(ledger, f"SELECT * FROM ({each}) WHERE rows > 0", {}).to_pylist()
+    if not rows:
         return None
-    # an hour begins before its first row does: where that row is still there, it is the beginning
-    return Span(late if late - early < 3600 * _SECOND else early, last + 1)
+    first = {row["table"]: row["first"] for row in rows}
+    start = first.get("flows", max(first.values()))
+    for table in ("flows_hour", "flows_day"):
+        # an hour begins before its first row does: where that row is still there, it is the beginning
+        if start - first.get(table, start) >= ddl.ROLLUPS[table] * _SECOND:
+            start = first[table]
+    return Span(start, max(row["last"] for row in rows) + 1)
 
 
 def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
@@ -436,7 +451,7 @@ def _statements(span: Span) -> _Sql:
     long = span.end - span.start >= _STATEMENTS_BY_HOUR * _SECOND
     found = _split(span, {"completeness_hour": 3600} if long else {}, "completeness")
     selected, bound = [], _parameters(span)
-    common = "node, source, note, observed, lost, discarded, incomplete"
+    common = "time, node, source, note, observed, lost, discarded, incomplete"
     for (table, _), within in zip(found, _stretches(found), strict=True):
         bound |= within.parameters
         seen = "time AS last_seen" if table == "completeness" else "last_seen"
@@ -446,10 +461,19 @@ def _statements(span: Span) -> _Sql:
     return _Sql(" UNION ALL ".join(selected), bound)
 
 
-def _stretches(found: Sequence[tuple[str, Span]]) -> Iterator[_Sql]:
-    """For each part of a span the test for its rows."""
+def _missed(found: Sequence[tuple[str, Span]]) -> _Sql:
+    """The test for statements that what was needed has been dropped."""
+    tests, bound = ["0"], dict[str, str | int]()
+    for (number, (table, _)), within in zip(enumerate(found), _stretches(found, "needed"), strict=True):
+        tests.append(f"(note = {{table{number}:String}} AND {within.sql})")
+        bound |= {**within.parameters, f"table{number}": table}
+    return _Sql(f"({' OR '.join(tests)})", bound)
+
+
+def _stretches(found: Sequence[tuple[str, Span]], name: str = "") -> Iterator[_Sql]:
+    """For each part of a span the test for its rows; a name tells apart what is asked at once."""
     for number, (_, part) in enumerate(found):
-        start, end = f"start{number}", f"end{number}"
+        start, end = f"{name}start{number}", f"{name}end{number}"
         sql = f"time >= {_MOMENT.format(name=start)} AND time < {_MOMENT.format(name=end)}"
         yield _Sql(sql, {start: part.start, end: part.end})
 
@@ -483,6 +507,12 @@ def _owned(side: str, else_: str, known: str = "") -> str:
     return f"if({known} = '', toString({else_}), {owner})"
 
 
+_ENDS = [f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "workload", "pod")]
+_EDGE = (
+    "edge", *_ENDS, "src_address", "dst_address", "dst_port", "protocol", "direction", "deciding_rule",
+    "attribution", *_VOLUME, "forward_packets", "reverse_packets", "first_seen", "last_seen",
+)  # fmt: skip
+"""What an edge is made of."""
 _END_KEYS = ", ".join(f"{side}_kind, {side}_namespace, {_end(side)}" for side in ("src", "dst"))
 _END_NAMES = ", ".join(
     f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known", "end")

@@ -1,8 +1,9 @@
 """What the ledger lets go of: by age, which ClickHouse does itself, and by size, which is done here.
 
 By size whole days go, the oldest first, and of a day the flows before their minutes; when there is nothing
-else, months of hours. What each table has newest stays, whatever its size. How many rows went is written into
-the ledger, under the source ``retention``, at the time of the newest of them.
+else, months of hours and then of days. What each table has newest stays, whatever its size, and so does what
+is small, statements of completeness among it. How many rows went is written into the ledger, under the source
+``retention``, at the time of the newest of them.
 """
 
 # ruff: noqa: S608 (what is pasted into a statement here are our own names and numbers)
@@ -92,8 +93,9 @@ def size(ledger: migrations.Ledger) -> int:
 def partitions(ledger: migrations.Ledger) -> list[Partition]:
     """All partitions that hold rows, by table and age."""
     sql = (
-        "SELECT table, partition AS name, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "
-        "WHERE active AND database = currentDatabase() GROUP BY table, partition ORDER BY table, partition"
+        "SELECT table, partition AS name, sum(p.rows) AS rows, sum(bytes_on_disk) AS bytes "
+        "FROM system.parts AS p WHERE active AND p.rows > 0 AND database = currentDatabase() "
+        "GROUP BY table, partition ORDER BY table, partition"
     )
     return [Partition(**row) for row in ledger.query(sql, {}).to_pylist()]
 
@@ -106,7 +108,7 @@ def expendable(present: list[Partition]) -> list[Partition]:
     months = [part for part in old if part.table in _BY_MONTH]
     return [
         *sorted(days, key=lambda part: (part.name, _BY_DAY.index(part.table))),
-        *sorted(months, key=lambda part: part.name),
+        *sorted(months, key=lambda part: (part.name, _BY_MONTH.index(part.table))),
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Iterator
 
 _PART = re.compile(r"(?P<partition>[^_]+)_(?P<first>\d+)_(?P<last>\d+)_\d+(?:_\d+)?", re.ASCII)
 _ADDED = "1"
@@ -27,7 +28,16 @@ def mend(data: pathlib.Path) -> list[pathlib.Path]:
     Raises:
         OSError: If one cannot be read or written.
     """
-    return [log for log in map(_newest, data.glob("store/*/*/deduplication_logs")) if log and _mend(log)]
+    return [log for log in map(_newest, _folders(data)) if log and _mend(log)]
+
+
+def _folders(data: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Where each table has its log."""
+    store = data / "store"
+    for prefix in sorted(store.iterdir()) if store.exists() else ():
+        for table in sorted(prefix.iterdir()) if prefix.is_dir() else ():
+            if (table / "deduplication_logs").is_dir():
+                yield table / "deduplication_logs"
 
 
 def _newest(folder: pathlib.Path) -> pathlib.Path | None:

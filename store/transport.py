@@ -10,7 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from model import errors
-from store import ddl, http, location, parameters
+from store import http, location, parameters
 
 
 class Transport(Protocol):
@@ -72,14 +72,15 @@ class Transport(Protocol):
         """Let go of it; a second time does nothing."""
 
 
-def open(url: str, retention_days: int = ddl.RETENTION_DAYS) -> Transport:  # noqa: A001 (called as transport.open)
+def open(url: str, retention_days: int | None = None) -> Transport:  # noqa: A001 (called as transport.open)
     """The ledger at a URL: ``chdb:///folder``, ``clickhouse://host:port/database`` or ``http://host:port``.
 
     A server is not asked before it is used, so that it may be away; `store.location` has its options.
 
     Args:
         url: Where it is.
-        retention_days: How long a ledger that is made now keeps flows; 0 for ever.
+        retention_days: How long a ledger that is made now keeps flows; 0 for ever. None for whoever only
+            asks: a ledger in a folder has to be there then, with today's schema.
 
     Raises:
         SetupError: If the URL names no way that we know, or is wrong, or a part of ours is not installed.
@@ -97,7 +98,7 @@ def open(url: str, retention_days: int = ddl.RETENTION_DAYS) -> Transport:  # no
     return SCHEMES[scheme](url, retention_days)
 
 
-def _embedded(url: str, retention_days: int) -> Transport:
+def _embedded(url: str, retention_days: int | None) -> Transport:
     # Only who owns a folder needs the engine, half a gigabyte of it.
     try:
         from store import chdb
@@ -105,16 +106,25 @@ def _embedded(url: str, retention_days: int) -> Transport:
         raise errors.SetupError(
             "chDB is not installed: pip install 'flowledger[store]', or use clickhouse:// or http://"
         ) from error
+    return chdb.Embedded(folder(url), retention_days)
+
+
+def folder(url: str) -> pathlib.Path:
+    """The folder that a URL of an embedded ledger names.
+
+    Raises:
+        SetupError: If it names none.
+    """
     parts = urllib.parse.urlsplit(url)
-    if parts.netloc or not parts.path.strip("/"):
+    if parts.netloc or not parts.path.strip("/") or parts.query:
         raise errors.SetupError(
             f"the store {location.shown(url)!r} names no folder: "
-            "write three slashes, as in chdb:///var/lib/flowledger"
+            "write three slashes and nothing behind it, as in chdb:///var/lib/flowledger"
         )
-    return chdb.Embedded(pathlib.Path(urllib.parse.unquote(parts.path)), retention_days)
+    return pathlib.Path(urllib.parse.unquote(parts.path))
 
 
-def _native(url: str, _: int) -> Transport:
+def _native(url: str, _: int | None) -> Transport:
     try:
         from store import native
     except ImportError as error:
@@ -124,11 +134,11 @@ def _native(url: str, _: int) -> Transport:
     return native.Server(url)
 
 
-def _remote(url: str, _: int) -> Transport:
+def _remote(url: str, _: int | None) -> Transport:
     return http.Remote(url)
 
 
-SCHEMES: dict[str, Callable[[str, int], Transport]] = {
+SCHEMES: dict[str, Callable[[str, int | None], Transport]] = {
     "chdb": _embedded,
     "clickhouse": _native,
     "http": _remote,

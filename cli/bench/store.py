@@ -41,7 +41,7 @@ _RUNS = 5
 def embedded() -> Iterator[transport.Transport]:
     """A ledger of its own that goes in the end."""
     with tempfile.TemporaryDirectory(prefix="flowledger-bench-") as folder:
-        ledger = transport.open(f"chdb://{pathlib.Path(folder, 'ledger')}")
+        ledger = transport.open(f"chdb://{pathlib.Path(folder, 'ledger')}", ddl.RETENTION_DAYS)
         try:
             yield ledger
         finally:
@@ -54,6 +54,7 @@ def insert(count: int) -> Iterator[measure.Measure]:
     Raises:
         SetupError: If there can be no ClickHouse server here to try the native protocol with.
     """
+    clickhouse.install()
     worst = lab_ledger.Shape(fresh_edges=True)
     with embedded() as ledger:
         yield from _inserted(ledger, "embedded", count, lab_ledger.Shape())

@@ -304,7 +304,7 @@ def test_spool_of_another_process_ends_the_start(
 @pytest.mark.net
 def test_failed_interval_shows_in_readiness(configured: settings.Settings, node: settings.Collector) -> None:
     """A ledger behind HTTP takes no rows."""
-    into = transport.open(configured.store.url)
+    into = transport.open(configured.store.url, 0)
     with assembly.running(configured, [node], with_gateway=False, with_app=False, into=into):
         code, said = _ask(configured.metrics.port, "/readyz")
         measured = _ask(configured.metrics.port, "/metrics")[1]

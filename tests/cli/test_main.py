@@ -54,6 +54,12 @@ def test_every_flag_of_a_setting_is_tested() -> None:
     assert [case.values[:2] for case in SETTINGS] == [item[:2] for item in main._SETTINGS]
 
 
+def test_config_shows_no_password(command: Command) -> None:
+    for form in ("table", "json"):
+        code, out, _ = command("config", "--store", "clickhouse://me:hunter2@host/db", "-o", form)
+        assert (code, "hunter2" in out, "clickhouse://me:***@host/db" in out) == (0, False, True)
+
+
 def test_config_says_where_values_come_from(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:

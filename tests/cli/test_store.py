@@ -29,9 +29,9 @@ def _run(*words: str) -> tuple[int, str, str]:
 
 def test_init_makes_a_folder_once(tmp_path: pathlib.Path) -> None:
     url = f"chdb://{tmp_path}/new"
-    for _ in range(2):
+    for was in ("new", "as it was"):
         code, out, err = _run("init", "--store", url)
-        assert (code, out.startswith(f"{url}: schema version 3"), err) == (0, True, "")
+        assert (code, out, err) == (0, f"{url}: schema version 3, {was}\n", "")
     code, out, err = _run("migrate", "--store", url, "-o", "json")
     assert (code, json.loads(out)["schema"], err) == (0, 3, "")
     code, out, err = _run("status", "--ledger", url, "-o", "json")
@@ -168,3 +168,10 @@ def test_mend_leaves_a_running_server_alone(killed: pathlib.Path, command: Comma
         fcntl.flock(status_file, fcntl.LOCK_EX)
         code, out, err = command("store", "mend", str(killed))
     assert (code, out, err) == (2, "", f"error: a server runs on {killed}: stop it first\n")
+
+
+def test_mend_refuses_what_is_no_server_s_folder(tmp_path: pathlib.Path, command: Command) -> None:
+    assert command("store", "mend", str(tmp_path)) == (0, "", "")  # before the first start
+    (tmp_path / "flowledger.json").touch()
+    code, out, err = command("store", "mend", str(tmp_path))
+    assert (code, out, "is no ClickHouse server's folder" in err) == (2, "", True)

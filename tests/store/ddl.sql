@@ -56,7 +56,7 @@ SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory =
 CREATE TABLE IF NOT EXISTS flows_minute
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    edge UInt64 ALIAS cityHash64(cityHash64(src_kind), cityHash64(src_namespace), cityHash64(src_workload), if(src_workload = '', cityHash64(src_pod), 0), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), cityHash64(dst_workload), if(dst_workload = '', cityHash64(dst_pod), 0), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)),
+    edge UInt64 ALIAS cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)),
     src_address IPv6 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
     dst_port UInt16 CODEC(ZSTD(1)),
@@ -96,7 +96,7 @@ SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory =
 CREATE TABLE IF NOT EXISTS flows_hour
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    edge UInt64 MATERIALIZED cityHash64(cityHash64(src_kind), cityHash64(src_namespace), cityHash64(src_workload), if(src_workload = '', cityHash64(src_pod), 0), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), cityHash64(dst_workload), if(dst_workload = '', cityHash64(dst_pod), 0), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)) CODEC(ZSTD(1)),
+    edge UInt64 MATERIALIZED cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)) CODEC(ZSTD(1)),
     src_address IPv6 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
     dst_port UInt16 CODEC(ZSTD(1)),
@@ -136,7 +136,7 @@ SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory =
 CREATE TABLE IF NOT EXISTS flows_day
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    edge UInt64 MATERIALIZED cityHash64(cityHash64(src_kind), cityHash64(src_namespace), cityHash64(src_workload), if(src_workload = '', cityHash64(src_pod), 0), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), cityHash64(dst_workload), if(dst_workload = '', cityHash64(dst_pod), 0), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)) CODEC(ZSTD(1)),
+    edge UInt64 MATERIALIZED cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)) CODEC(ZSTD(1)),
     src_address IPv6 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
     dst_port UInt16 CODEC(ZSTD(1)),
@@ -176,7 +176,7 @@ SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory =
 CREATE TABLE IF NOT EXISTS flows_hour_mirrored
 (
     time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    edge UInt64 MATERIALIZED cityHash64(cityHash64(src_kind), cityHash64(src_namespace), cityHash64(src_workload), if(src_workload = '', cityHash64(src_pod), 0), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), cityHash64(dst_workload), if(dst_workload = '', cityHash64(dst_pod), 0), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)) CODEC(ZSTD(1)),
+    edge UInt64 MATERIALIZED cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(direction), cityHash64(deciding_rule), cityHash64(attribution)) CODEC(ZSTD(1)),
     peer_node LowCardinality(String) CODEC(ZSTD(1)),
     src_address IPv6 CODEC(ZSTD(1)),
     dst_address IPv6 CODEC(ZSTD(1)),
@@ -648,7 +648,7 @@ SELECT time, edge, src_address, dst_address, dst_port, protocol, verdict, decidi
 FROM flows_minute
 UNION ALL
 SELECT toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time, edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
-FROM (SELECT time, cityHash64(cityHash64(src_kind), cityHash64(src_namespace), cityHash64(src_workload), if(src_workload = '', cityHash64(src_pod), 0), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), cityHash64(dst_workload), if(dst_workload = '', cityHash64(dst_pod), 0), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '')), cityHash64(deciding_rule), cityHash64(attribution)) AS edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) GLOBAL IN (
+FROM (SELECT time, cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '')), cityHash64(deciding_rule), cityHash64(attribution)) AS edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) GLOBAL IN (
     SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 ));
 
@@ -657,17 +657,15 @@ SELECT time, edge, src_address, dst_address, dst_port, protocol, verdict, decidi
 FROM flows_hour
 UNION ALL
 SELECT time, edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
-FROM flows_hour_mirrored
-WHERE (toStartOfHour(time), peer_node) GLOBAL IN (
+FROM (SELECT *, edge FROM flows_hour_mirrored WHERE (toStartOfHour(time), peer_node) GLOBAL IN (
     SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
-);
+));
 
 CREATE OR REPLACE VIEW flows_day_counted AS
 SELECT time, edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
 FROM flows_day
 UNION ALL
 SELECT toDateTime64(toStartOfDay(first_seen), 9, 'UTC') AS time, edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
-FROM flows_hour_mirrored
-WHERE (toStartOfHour(time), peer_node) GLOBAL IN (
+FROM (SELECT *, edge FROM flows_hour_mirrored WHERE (toStartOfHour(time), peer_node) GLOBAL IN (
     SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
-);
+));

@@ -104,10 +104,12 @@ def test_same_token_counts_once_everywhere(owner: transport.Transport, flows: Bu
 def test_views_count_nothing_twice(
     owner: transport.Transport, flows: Build, completeness: Build, hour: int
 ) -> None:
-    over = {"node": "a", "reporter": "src", "peer_node": "b"}
-    back = {"node": "b", "reporter": "dst", "peer_node": "a"}
+    noon = hour + 12 * 60 * MINUTE
+    over = {"node": "a", "reporter": "src", "peer_node": "b", "time": noon + 1}
+    back = {"node": "b", "reporter": "dst", "peer_node": "a", "time": noon + 1}
     owner.insert("flows", flows(over, back, {**over, "verdict": "denied"}, {**over, "peer_node": "silent"}))
-    owner.insert("completeness", completeness({"node": "b", "time": hour + 9 * MINUTE}))
+    midnight = {"node": "silent", "time": hour + 1}  # and in no other hour of the day
+    owner.insert("completeness", completeness({"node": "b", "time": noon + 9 * MINUTE}, midnight))
     for table in ("flows", *ddl.ROLLUPS):
         asked = f"SELECT sum(connections_started) AS c FROM {table}_counted"
         assert owner.query(asked, {}).column("c").to_pylist() == [3]

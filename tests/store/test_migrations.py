@@ -88,6 +88,15 @@ def test_released_state_comes_up_to_date(database: Callable[[], native.Server], 
     migrations.check(ledger)
 
 
+def test_rows_are_kept_as_long_as_before(database: Callable[[], native.Server]) -> None:
+    """Whatever is asked for by whoever migrates."""
+    ledger = database()
+    _fill(ledger, "version-2")
+    migrations.bring_up_to_date(ledger, ddl.ages(1))
+    sql = "SELECT engine_full AS e FROM system.tables WHERE database = currentDatabase() AND name = 'flows'"
+    assert "toIntervalDay(36500)" in ledger.query(sql, {}).column("e")[0].as_py()
+
+
 def test_second_time_changes_nothing(database: Callable[[], native.Server]) -> None:
     ledger = database()
     _fill(ledger, "version-2")

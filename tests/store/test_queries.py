@@ -337,6 +337,13 @@ def test_dropped_days_show_where_they_are_missed(
     assert queries.summary(ledger, long).completeness == 1.0
     raw = queries.summary(ledger, long, filters.compile("src.port = 1"))
     assert (raw.completeness, raw.discarded) == (0.9, 10)
+    shares = {
+        ask: losses.attached(queries.stated(ask, ledger, long, **wanted)).share
+        for ask, wanted in (
+            (queries.edges, {}), (queries.flows, {}), (queries.timeline, {"bucket_seconds": 90}),
+        )
+    }  # fmt: skip
+    assert list(shares.values()) == [1.0, 0.9, 0.9]
     assert queries.nodes(ledger, long).column("node").to_pylist() == ["n"]
 
 
@@ -376,6 +383,23 @@ def test_any_answer_states_its_completeness(
     assert answer.equals(ask(ledger, span))
     assert losses.attached(answer) == queries.completeness(ledger, span)
     assert str(losses.attached(answer)) == "75.00 % complete: 1 event lost on n"
+
+
+def test_ends_of_one_name_are_one_edge_whoever_is_asked_for(
+    ledger: chdb.Embedded, flows: Build, span: queries.Span
+) -> None:
+    bare = {"src_workload": "", "src_pod": "web"}
+    ledger.insert("flows", flows({"src_pod": "web-1"}, bare, {"dst_port": 1, "connections_started": 2}))
+    assert queries.edges(ledger, span).column("connections").to_pylist() == [2, 2]
+    assert queries.edges(ledger, span, limit=10**6).column("connections").to_pylist() == [2, 2]
+
+
+def test_bounds_hold_what_only_rollups_know(ledger: chdb.Embedded, flows: Build, hour: int) -> None:
+    ledger.insert("flows", flows({"time": hour + 5}, {"time": hour + 30 * MINUTE}))
+    assert queries.bounds(ledger) == queries.Span(hour + 5, hour + 30 * MINUTE + 1)
+    for table, start in (("flows", hour), ("flows_hour", hour)):
+        ledger.command(f"TRUNCATE TABLE {table}", {})
+        assert queries.bounds(ledger) == queries.Span(start, hour + 30 * MINUTE + 1)
 
 
 def test_every_table_of_the_answer_exists() -> None:

@@ -20,11 +20,12 @@ def test_oldest_day_goes_first_and_the_newest_stays() -> None:
     days = ("2026-01-30", "2026-01-31", "2026-02-01")
     present = [_part(table, day) for table in ("completeness", "flows", "flows_minute") for day in days]
     present += [_part("flows_hour", month) for month in ("202511", "202601", "202602")]
+    present += [_part("flows_day", month) for month in ("202511", "202602")]
     present += [_part("label_sets", "tuple()")]
     assert [(p.table, p.name) for p in retention.expendable(present)] == [
         ("flows", "2026-01-30"), ("flows_minute", "2026-01-30"),
         ("flows", "2026-01-31"), ("flows_minute", "2026-01-31"),
-        ("flows_hour", "202511"), ("flows_hour", "202601"),
+        ("flows_hour", "202511"), ("flows_day", "202511"), ("flows_hour", "202601"),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import threading
 from collections.abc import Callable
 
@@ -51,7 +52,7 @@ def test_folder_must_be_absolute(url: str) -> None:
 
 
 def test_open_makes_a_ledger_for_chdb(tmp_path: object, run: Callable[[str], str]) -> None:
-    script = f"from store import transport; ledger = transport.open('chdb://{tmp_path}/a%20b'); "
+    script = f"from store import transport; ledger = transport.open('chdb://{tmp_path}/a%20b', 0); "
     assert run(script + "print(ledger.query('SELECT 1 AS a', {}).num_rows)") == "1"
 
 
@@ -435,3 +436,18 @@ def test_threads_write_and_read_at_once(owner: transport.Transport, flows: Build
         thread.join()
     assert not failed
     assert _counts(owner) == [30, 30, 30]
+
+
+def test_who_only_asks_makes_no_ledger(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(
+        errors.StoreError, match="there is no ledger yet: make one with `flowledger store init`"
+    ):
+        transport.open(f"chdb://{tmp_path}/new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_older_ledger_is_migrated_by_who_writes_alone(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "flowledger.json").write_text('{"schema": 2}')
+    with pytest.raises(errors.StoreError, match="run `flowledger store migrate`"):
+        transport.open(f"chdb://{tmp_path}")
+    assert [path.name for path in tmp_path.iterdir()] == ["flowledger.json"]
