@@ -61,6 +61,9 @@ _LEVELS = (("flows_day", 4 * 86_400), ("flows_hour", 12 * 3600), ("flows_minute"
 _WORST = 50
 """How many places of loss an answer names, at most."""
 
+_LONG_SECONDS = 86_400
+"""From how many seconds on nobody asks at which moment exactly a span begins."""
+
 _MOST_BUSIEST = 1000
 """How many edges are handed back to the ledger by their hashes."""
 
@@ -344,6 +347,13 @@ def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
     return _asked(ledger, sql, said.parameters).rename_columns(
         ["node", "last_seen", "observed", "lost", "discarded"]
     )
+
+
+def from_full_hour(span: Span) -> Span:
+    """A long span from the full hour before it on, which spares its answers the search for a beginning."""
+    unit = 3600 * _SECOND
+    long = span.end - span.start >= _LONG_SECONDS * _SECOND
+    return Span(span.start // unit * unit, span.end) if long else span
 
 
 def parts(

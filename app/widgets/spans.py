@@ -20,15 +20,17 @@ _BUCKETS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 
 def span(name: str, now: int, bounds: queries.Span) -> queries.Span:
     """The span that a button stands for; a young ledger is shown from its first row, so that charts are full.
 
+    A day or more begins with a full hour.
+
     Args:
         name: One of `RANGES`.
         now: The time, in nanoseconds; every span but `ALL` ends here.
         bounds: What the ledger holds.
     """
     if name == ALL:
-        return bounds
+        return queries.from_full_hour(bounds)
     first = min(bounds.start, now - _SHORTEST_SECONDS * formats.SECOND)
-    return queries.Span(max(now - RANGES[name] * formats.SECOND, first), now)
+    return queries.from_full_hour(queries.Span(max(now - RANGES[name] * formats.SECOND, first), now))
 
 
 def bucket_seconds(stretch: queries.Span) -> int:

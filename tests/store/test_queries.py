@@ -402,5 +402,17 @@ def test_bounds_hold_what_only_rollups_know(ledger: chdb.Embedded, flows: Build,
         assert queries.bounds(ledger) == queries.Span(start, hour + 30 * MINUTE + 1)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        pytest.param(HOUR + 1, HOUR + DAY, HOUR + 1, id="short"),
+        pytest.param(HOUR + 1, HOUR + DAY + 1, HOUR, id="a day"),
+        pytest.param(HOUR, 9 * DAY, HOUR, id="full already"),
+    ],
+)
+def test_long_spans_begin_with_a_full_hour(start: int, end: int, expected: int) -> None:
+    assert queries.from_full_hour(queries.Span(start, end)) == queries.Span(expected, end)
+
+
 def test_every_table_of_the_answer_exists() -> None:
     assert {table for table, _ in queries._LEVELS} == set(ddl.ROLLUPS)

@@ -15,6 +15,15 @@ def test_span_of_all_is_what_there_is():
     assert spans.span(spans.ALL, NOW, BOUNDS) == BOUNDS
 
 
+@pytest.mark.parametrize("name", ["24h", "7d"])
+def test_long_span_begins_with_a_full_hour(name):
+    old = queries.Span(0, NOW)
+    found = spans.span(name, NOW, old)
+    late = NOW - spans.RANGES[name] * formats.SECOND - found.start
+    assert (found.start % (3600 * formats.SECOND), found.end) == (0, NOW)
+    assert 0 <= late < 3600 * formats.SECOND
+
+
 @pytest.mark.parametrize(
     ("seconds", "bucket"),
     [
