@@ -147,9 +147,9 @@ class Stream:
     def query_bytes(
         self,
         sql: str,  # noqa: ARG002 (part of the form)
-        parameters: parameters.Parameters,  # noqa: ARG002
-        output_format: str,  # noqa: ARG002
-        settings: parameters.Parameters = parameters.NONE,  # noqa: ARG002
+        parameters: parameters.Parameters,  # noqa: ARG002 (part of the form)
+        output_format: str,  # noqa: ARG002 (part of the form)
+        settings: parameters.Parameters = parameters.NONE,  # noqa: ARG002 (part of the form)
     ) -> bytes:
         """Refused, as ``query`` is.
 

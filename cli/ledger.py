@@ -6,7 +6,7 @@ import urllib.parse
 
 from runtime import settings
 
-_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (looked up, not listened at)
 
 
 def url(configured: settings.Gateway) -> str:

@@ -69,7 +69,7 @@ def given(
     token = _read(file) if file else environment.get(variable, "").strip() if variable else ""
     if (file or variable) and not token:
         raise errors.SetupError(f"gateway: there is no token in {file or f'the variable {variable}'}")
-    if not token and not names_this_machine(f"[{host}]" if ":" in host else host or "0.0.0.0"):  # noqa: S104
+    if not token and not names_this_machine(f"[{host}]" if ":" in host else host or "0.0.0.0"):  # noqa: S104 (compared, not listened at)
         raise errors.SetupError(
             f"gateway: at {host or 'all addresses'} others could read the whole ledger: "
             "give it a token with gateway.token_file, or let it listen on 127.0.0.1"

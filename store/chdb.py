@@ -97,14 +97,14 @@ class Embedded:
         """
         names = ", ".join(ddl.TABLES[table].names)
         # The engine finds the variable `given` here by its name.
-        given = rows.fitting(table, batch)  # noqa: F841
+        given = rows.fitting(table, batch)  # noqa: F841 (see above)
         # One thread, so that the same rows make the same blocks again. A setting's value cannot be bound; as
         # hexadecimal digits any token can be pasted.
         settings = {**parameters.inserting(token.encode().hex()), "max_threads": "1"}
         pasted = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
         with _borrowed(self._writers) as writer, _translated():
             writer.query(
-                f"INSERT INTO {table} ({names}) SETTINGS {pasted} "  # noqa: S608
+                f"INSERT INTO {table} ({names}) SETTINGS {pasted} "  # noqa: S608 (our own names)
                 f"SELECT {names} FROM Python(given)"
             )
 

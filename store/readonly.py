@@ -81,7 +81,7 @@ def with_choices(canonical: str, chosen: Iterable[str]) -> str:
         chosen: Names of the settings; ours, which are pasted.
     """
     names = ", ".join(f"'{name}'" for name in sorted(chosen))
-    seen = f"(SELECT * REPLACE (if(name IN ({names}), 0, readonly) AS readonly) FROM system.settings)"  # noqa: S608
+    seen = f"(SELECT * REPLACE (if(name IN ({names}), 0, readonly) AS readonly) FROM system.settings)"  # noqa: S608 (our own names)
     return _SETTINGS_TABLE.sub(
         lambda match: match["before"] or f"FROM {seen}{' AS settings' if match['named'] is None else ' AS'}",
         canonical,
