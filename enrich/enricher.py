@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from enrich import identity, timeline
-from model import address, asof, columns, enums
+from enrich import identities, identity, services, spans, timeline
+from model import address, columns, enums
 
 _REPORTERS = [
     enums.Reporter.NONE.value,
@@ -18,6 +18,9 @@ _REPORTERS = [
     enums.Reporter.DST.value,
     enums.Reporter.BOTH.value,
 ]
+_NAMES = ("kind", "namespace", "workload_kind", "workload", "pod")
+_CHUNK_ROWS = 1 << 15
+"""Rows that are looked up at once: what is made of so many stays in the processor's cache."""
 
 
 class Enricher:
@@ -25,19 +28,12 @@ class Enricher:
 
     Args:
         who: Addresses by time.
-        services: Ports of service addresses.
+        ports: Ports of service addresses.
     """
 
-    def __init__(self, who: timeline.Timeline, services: Sequence[identity.ServicePort]) -> None:
+    def __init__(self, who: timeline.Timeline, ports: Sequence[identity.ServicePort]) -> None:
         self._who = who
-        self._identities = who.identities
-        self._services = list(services)
-        packed = np.frombuffer(b"".join(s.address for s in services), np.uint8).reshape(-1, 16)
-        ports = np.array([s.port for s in services], np.uint16)
-        protocols = np.array([s.protocol for s in services], np.uint8)
-        self._service_index = asof.AsOf(
-            _service_keys(packed, ports, protocols), np.zeros(len(ports), np.int64)
-        )
+        self._services = services.Services(ports)
 
     def enrich(self, flows: pa.RecordBatch, node: str) -> pa.RecordBatch:
         """A batch of stage ``JOIN`` as one of stage ``IDENTITY``: the same rows, more columns.
@@ -47,59 +43,62 @@ class Enricher:
             node: The node that reports it.
         """
         began = columns.numbers(flows.column("started"))
-        ends = {side: self._who.find(_packed(flows, f"{side}_address"), began) for side in ("src", "dst")}
+        src, dst = (self._find(packed(flows, f"{side}_address"), began) for side in ("src", "dst"))
+        ends = {"src": self._who.identities.gathered(src), "dst": self._who.identities.gathered(dst)}
         added = {
-            **self._side("src", ends["src"]),
-            **self._side("dst", ends["dst"]),
-            **self._service(flows),
-            **self._reporter(ends["src"], ends["dst"], node),
+            **_named("src", ends["src"]),
+            **_named("dst", ends["dst"]),
+            **self._service(flows, began),
+            **self._reporter(src, dst, node),
         }
         schema = columns.schema(columns.Stage.IDENTITY)
         arrays = [added[name] if name in added else flows.column(name) for name in schema.names]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _side(self, side: str, codes: timeline.Codes) -> dict[str, pa.Array[Any]]:
-        found: dict[str, pa.Array[Any]] = {
-            f"{side}_{name}": columns.text([getattr(who, name) for who in self._identities], codes)
-            for name in ("kind", "namespace", "workload_kind", "workload", "pod")
-        }
-        numbers = np.array([who.labels_id for who in self._identities], np.uint64)
-        found[f"{side}_labels_id"] = columns.array(numbers[codes], pa.uint64())
-        return found
+    def _find(self, addresses: address.Packed, times: npt.NDArray[np.int64]) -> timeline.Codes:
+        parts = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(times), _CHUNK_ROWS)]
+        found = [self._who.find(addresses[part], times[part]) for part in parts]
+        return np.concatenate(found) if found else np.zeros(0, np.int32)
 
-    def _service(self, flows: pa.RecordBatch) -> dict[str, pa.Array[Any]]:
+    def _service(self, flows: pa.RecordBatch, began: npt.NDArray[np.int64]) -> dict[str, pa.Array[Any]]:
         ports, protocols = (columns.numbers(flows.column(name)) for name in ("service_port", "protocol"))
-        keys = _service_keys(_packed(flows, "service_address"), ports, protocols)
-        found = self._service_index.find(keys, np.zeros(len(keys), np.int64))
-        names = {"service_namespace": "namespace", "service": "service", "service_port_name": "port_name"}
-        return {
-            column: columns.text(["", *(getattr(s, attribute) for s in self._services)], found + 1)
-            for column, attribute in names.items()
-        }
+        dialled = packed(flows, "service_address")
+        found = self._services.find(dialled, ports, protocols, began)
+        left = np.flatnonzero((found == spans.NOBODY) & (ports > 0))
+        left = left[self._is_node(self._find(dialled[left], began[left]))]
+        found[left] = self._services.find_at_nodes(ports[left], protocols[left], began[left])
+        return self._services.named(found)
+
+    def _is_node(self, codes: timeline.Codes) -> npt.NDArray[np.bool_]:
+        known = self._who.identities
+        nodes: npt.NDArray[np.bool_] = known.texts("kind") == known.number(enums.EndpointKind.NODE.value)
+        return nodes[codes]
 
     def _reporter(self, src: timeline.Codes, dst: timeline.Codes, node: str) -> dict[str, pa.Array[Any]]:
-        here = np.array([who.node == node for who in self._identities], bool)
+        known = self._who.identities
+        here = known.texts("node") == known.number(node) if node else np.zeros(len(known), bool)
         src_here, dst_here = here[src], here[dst]
-        peer: npt.NDArray[np.int32] = np.where(src_here, dst, src)
-        nodes = ["", *(who.node for who in self._identities)]
-        alone = src_here != dst_here
+        # the end that is elsewhere has the peer's node, where one end alone is here; nowhere is 0
+        nodes = np.append(known.texts("node"), 0)
+        peer = np.where(src_here, dst, src)
+        peer[src_here == dst_here] = len(known)
+        reporter: npt.NDArray[np.uint8] = src_here.view(np.uint8) + 2 * dst_here.view(np.uint8)
         return {
-            "reporter": columns.text(_REPORTERS, src_here + 2 * dst_here),
-            "peer_node": columns.text(nodes, np.where(alone, peer + 1, 0)),
+            "reporter": columns.text(_REPORTERS, reporter),
+            "peer_node": known.words(nodes[peer]),
         }
 
 
-def _service_keys(
-    packed: address.Packed, ports: npt.NDArray[np.uint16], protocols: npt.NDArray[np.uint8]
-) -> asof.Keys:
-    high, low = address.words(packed)
-    return asof.mix(high, low, ports, protocols)
+def _named(side: str, end: identities.Gathered) -> dict[str, pa.Array[Any]]:
+    found: dict[str, pa.Array[Any]] = {f"{side}_{name}": end.text(name) for name in _NAMES}
+    return found | {f"{side}_labels_id": end.labels()}
 
 
-def _packed(flows: pa.RecordBatch, column: str) -> address.Packed:
+def packed(flows: pa.RecordBatch, column: str) -> address.Packed:
+    """An address column of a batch, shape (n, 16), without a copy."""
     array = flows.column(column)
     data = array.buffers()[1]
     if data is None:
         return np.zeros((0, 16), np.uint8)
-    packed: address.Packed = np.frombuffer(memoryview(data), np.uint8, len(array) * 16, array.offset * 16)
-    return packed.reshape(-1, 16)
+    found: address.Packed = np.frombuffer(memoryview(data), np.uint8, len(array) * 16, array.offset * 16)
+    return found.reshape(-1, 16)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from enrich import identity, workload
+from enrich import identity, services, workload
 from model import address, cluster, enums, errors, manifest
 from runtime import logs
 
@@ -114,22 +114,27 @@ def _pod_claims(pod: cluster.Pod) -> list[identity.Claim]:
         kind=enums.EndpointKind.POD, namespace=pod.namespace, workload_kind=kind, workload=name, pod=pod.name,
         node=pod.node, labels_id=identity.labels_id(pod.labels),
     )  # fmt: skip
-    end = pod.deleted or (pod.started if pod.phase in _FINISHED else identity.FOREVER)
+    end = pod.deleted or ((pod.finished or pod.started) if pod.phase in _FINISHED else identity.FOREVER)
     return [
-        identity.Claim(address=address.pack(text), start=pod.started, end=end, identity=who)
+        _claim(text, pod.uid or f"{pod.namespace}/{pod.name}", who, pod.started, end)
         for text in pod.addresses
         if end > pod.started
     ]
+
+
+def _claim(text: str, uid: str, who: identity.Identity, start: int, end: int) -> identity.Claim:
+    """A manifest's times are meant as they are written."""
+    return identity.Claim(
+        address=address.pack(text), uid=uid, identity=who, valid_from=start, sure_from=start,
+        sure_to=end, valid_to=end,
+    )  # fmt: skip
 
 
 def _node_claims(node: cluster.Node) -> list[identity.Claim]:
     who = identity.Identity(
         kind=enums.EndpointKind.NODE, workload_kind="Node", workload=node.name, node=node.name
     )
-    return [
-        identity.Claim(address=address.pack(text), start=0, end=identity.FOREVER, identity=who)
-        for text in node.addresses
-    ]
+    return [_claim(text, node.uid or node.name, who, 0, identity.FOREVER) for text in node.addresses]
 
 
 def _network_names(group: cluster.NetworkSet) -> list[identity.NetworkName]:
@@ -137,14 +142,23 @@ def _network_names(group: cluster.NetworkSet) -> list[identity.NetworkName]:
         kind=enums.EndpointKind.NETWORK_SET, namespace=group.namespace, workload_kind="NetworkSet",
         workload=group.name,
     )  # fmt: skip
-    return [identity.NetworkName(network=network, identity=who) for network in group.networks]
+    return [
+        identity.NetworkName(network=network, identity=who, valid_from=0, valid_to=identity.FOREVER)
+        for network in group.networks
+    ]
 
 
 def _service_ports(service: cluster.Service) -> list[identity.ServicePort]:
+    """Each port at each of its addresses, and where there is one, at every node's."""
+    dialled = [
+        (address.pack(text), port.number, port) for text in service.addresses for port in service.ports
+    ]
+    dialled += [(services.EVERY_NODE, port.node_port, port) for port in service.ports if port.node_port]
     return [
         identity.ServicePort(
-            address=address.pack(text), port=port.number, protocol=port.protocol.value,
+            address=at, port=number, protocol=port.protocol.value,
             namespace=service.namespace, service=service.name, port_name=port.name,
+            valid_from=0, valid_to=identity.FOREVER,
         )
-        for text in service.addresses for port in service.ports
+        for at, number, port in dialled
     ]  # fmt: skip

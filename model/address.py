@@ -12,6 +12,7 @@ Packed = npt.NDArray[np.uint8]
 """Addresses as an array of shape (n, 16)."""
 
 _V4_PREFIX = bytes(10) + b"\xff\xff"
+_V4_HIGH = np.uint64(0xFFFF)
 
 
 def pack(text: str) -> bytes:
@@ -35,6 +36,12 @@ def words(packed: Packed) -> tuple[Words, Words]:
     """High and low 64 bits of each address, in the machine's byte order, shape (n,) each."""
     pairs = np.ascontiguousarray(packed).view(">u8").astype(np.uint64)
     return pairs[:, 0], pairs[:, 1]
+
+
+def is_v4(high: Words, low: Words) -> npt.NDArray[np.bool_]:
+    """Which addresses, as two words, are IPv4 in its mapped form, shape (n,)."""
+    mapped: npt.NDArray[np.bool_] = (high == 0) & (low >> np.uint64(32) == _V4_HIGH)
+    return mapped
 
 
 def map_v4(addresses: npt.NDArray[np.uint8]) -> Packed:

@@ -12,14 +12,14 @@ Positions = npt.NDArray[np.int64]
 _MULTIPLIERS = tuple(np.uint64(m) for m in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
-def mix(*words: npt.NDArray[np.generic]) -> Keys:
+def mix(*words: npt.NDArray[np.generic], seed: int = 0) -> Keys:
     """One 64-bit key for each row of several integer columns.
 
     The finaliser is SplitMix64's. Among a million different rows two share a key with a probability of
     3 in 100 million.
     """
     golden, first, second = _MULTIPLIERS
-    key = np.zeros(len(words[0]), np.uint64)
+    key = np.full(len(words[0]), seed, np.uint64)
     with np.errstate(over="ignore"):
         for word in words:
             key += word.astype(np.uint64) + golden

@@ -200,7 +200,7 @@ def text(values: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.Dictionary
     place = {value: i for i, value in enumerate(distinct)}
     recode = np.array([place[value] for value in values], np.int32)
     indices = recode[codes] if len(codes) else np.zeros(0, np.int32)
-    return pa.DictionaryArray.from_arrays(array(indices, pa.int32()), _strings(distinct))
+    return pa.DictionaryArray.from_arrays(array(indices, pa.int32()), strings(distinct))
 
 
 def batch(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> pa.RecordBatch:
@@ -216,7 +216,7 @@ def batch(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[An
 
 def _plain(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Array[Any]:
     if pa.types.is_string(kind):
-        return _strings(list(values))
+        return strings(list(values))
     if pa.types.is_boolean(kind):
         bits = np.packbits(np.asarray(values, bool), bitorder="little")
         return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(bits.tobytes())])
@@ -224,13 +224,14 @@ def _plain(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Ar
         offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
         keys, items = ([text for one in values for text in part(one)] for part in (dict.keys, dict.values))
         maps: Any = pa.MapArray.from_arrays  # its stubs want 64-bit offsets, which it does not take
-        made: pa.Array[Any] = maps(array(offsets, pa.int32()), _strings(keys), _strings(items))
+        made: pa.Array[Any] = maps(array(offsets, pa.int32()), strings(keys), strings(items))
         return made
     width = np.dtype(f"{'u' if pa.types.is_unsigned_integer(kind) else 'i'}{kind.bit_width // 8}")
     return array(np.asarray(values, width), kind)
 
 
-def _strings(values: Sequence[str]) -> pa.StringArray:
+def strings(values: Sequence[str]) -> pa.StringArray:
+    """A plain column of text; ``array`` says why not by ``pyarrow.array``."""
     encoded = [value.encode() for value in values]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.StringArray.from_buffers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench import collector, conntrack, measure, nflog, probe, store
+from cli.bench import collector, conntrack, enrich, measure, nflog, probe, store
 
 Measures = Iterator[measure.Measure]
 
@@ -14,6 +14,7 @@ BENCHES: dict[str, tuple[Callable[[int, float, int], Measures], int, float]] = {
     "nflog": (lambda count, rate, _: nflog.packets(count, rate), 1_000_000, 135_000.0),
     "probe": (lambda count, rate, _: probe.drops(count, rate), 500_000, 100_000.0),
     "collector": (collector.watch, 10_000, 500.0),
+    "enrich": (lambda count, _, __: enrich.names(count), 2_000_000, 0.0),
     "store-insert": (lambda count, _, __: store.insert(count), 4_000_000, 0.0),
     "store-size": (lambda count, _, __: store.size(count), 10_000_000, 0.0),
     "store-query": (lambda count, _, __: store.query(count), 100_000_000, 0.0),

@@ -35,7 +35,10 @@ def _pod(name: str, node: str, labels_id: int = 0) -> identity.Identity:
 
 
 def _claim(text: str, who: identity.Identity, start: int = 0, end: int = identity.FOREVER) -> identity.Claim:
-    return identity.Claim(address=address.pack(text), start=start, end=end, identity=who)
+    return identity.Claim(
+        address=address.pack(text), uid=who.pod, identity=who, valid_from=start, sure_from=start,
+        sure_to=end, valid_to=end,
+    )  # fmt: skip
 
 
 CLAIMS = [
@@ -45,19 +48,21 @@ CLAIMS = [
     _claim("10.0.0.3", _pod("one", "node-1")),
     _claim("10.0.0.3", _pod("other", "node-1")),
     _claim("fd00::2", _pod("peer", "node-2")),
+    _claim("172.20.0.11", identity.Identity(kind=enums.EndpointKind.NODE, workload="node-1", node="node-1")),
 ]
 
 
 def _service(text: str, port: int, protocol: enums.Protocol, name: str) -> identity.ServicePort:
     return identity.ServicePort(
         address=address.pack(text), port=port, protocol=protocol.value, namespace="shop", service=name,
-        port_name=f"{name}-port",
+        port_name=f"{name}-port", valid_from=0, valid_to=identity.FOREVER,
     )  # fmt: skip
 
 
 SERVICES = [
     _service("10.96.0.1", 53, UDP, "dns"), _service("10.96.0.1", 53, TCP, "dns-tcp"),
     _service("10.96.0.1", 80, TCP, "web"), _service("fd00::96", 80, TCP, "web6"),
+    _service("::", 30080, TCP, "outside"),
 ]  # fmt: skip
 
 
@@ -95,6 +100,8 @@ def test_both_ends_are_named(names: enricher.Enricher, row: dict[str, object], f
         pytest.param({"service_address": "fd00::96", "service_port": 80}, "web6", id="IPv6"),
         pytest.param({"service_address": "10.96.0.1", "service_port": 81}, "", id="unknown port"),
         pytest.param({"service_address": "10.96.0.2", "service_port": 80}, "", id="unknown address"),
+        pytest.param({"service_address": "172.20.0.11", "service_port": 30080}, "outside", id="node port"),
+        pytest.param({"service_address": "10.0.0.1", "service_port": 30080}, "", id="not of a pod"),
         pytest.param({}, "", id="not translated"),
     ],
 )

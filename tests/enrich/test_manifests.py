@@ -9,7 +9,7 @@ import pathlib
 
 import pytest
 
-from enrich import identity, manifests
+from enrich import identity, manifests, services
 from model import address, enums, errors
 from runtime import logs
 
@@ -44,6 +44,7 @@ def _names(folder: manifests.Folder) -> list[str]:
     return sorted(claim.identity.pod for claim in folder.snapshot.claims)
 
 
+ENDED = [{"state": {"terminated": {"finishedAt": f"2026-01-01T00:00:0{second}Z"}}} for second in (9, 4)]
 GONE = {"deletionTimestamp": "2026-01-01T00:00:05Z"}
 
 
@@ -64,6 +65,11 @@ GONE = {"deletionTimestamp": "2026-01-01T00:00:05Z"}
             id="finished, and deleted since",
         ),
         pytest.param(_pod(phase="Succeeded"), [], id="finished at an unknown time"),
+        pytest.param(
+            _pod(phase="Succeeded", containerStatuses=ENDED),
+            [("10.0.0.1", STARTED, STARTED + 9 * SECOND)],
+            id="finished when its last container did",
+        ),
         pytest.param(_pod(phase="Failed", startTime=None), [], id="failed"),
         pytest.param(_pod(podIP=None), [], id="no address yet"),
         pytest.param(_pod(spec={"hostNetwork": True}), [], id="on its node's network"),
@@ -73,7 +79,7 @@ def test_pod_claims_its_addresses(
     tmp_path: pathlib.Path, pod: dict[str, object], spans: list[tuple[str, int, int]]
 ) -> None:
     claims = _snapshot(tmp_path, pod).claims
-    assert [(address.render(c.address), c.start, c.end) for c in claims] == spans
+    assert [(address.render(c.address), c.valid_from, c.valid_to) for c in claims] == spans
 
 
 def test_pod_claims_as_its_workload(tmp_path: pathlib.Path) -> None:
@@ -97,7 +103,15 @@ def test_node_claims_its_addresses_for_ever(tmp_path: pathlib.Path) -> None:
         kind=enums.EndpointKind.NODE, workload_kind="Node", workload="node-1", node="node-1"
     )
     assert _snapshot(tmp_path, node).claims == tuple(
-        identity.Claim(address=address.pack(text), start=0, end=identity.FOREVER, identity=who)
+        identity.Claim(
+            address=address.pack(text),
+            uid="node-1",
+            identity=who,
+            valid_from=0,
+            sure_from=0,
+            sure_to=identity.FOREVER,
+            valid_to=identity.FOREVER,
+        )
         for _, text in texts[:2]
     )
 
@@ -137,6 +151,17 @@ def test_service_has_each_port_at_each_address(tmp_path: pathlib.Path) -> None:
         for text in ("10.96.0.1", "fd00::96", "192.0.2.80")
         for port in ((53, UDP, "dns"), (80, TCP, ""))
     ]
+
+
+def test_service_has_its_node_port_at_every_node(tmp_path: pathlib.Path) -> None:
+    service = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]},
+    }  # fmt: skip
+    found = _snapshot(tmp_path, service).services
+    assert [(s.address, s.port, s.port_name) for s in found] == [
+        (address.pack("10.96.0.1"), 80, "http"), (services.EVERY_NODE, 30080, "http"),
+    ]  # fmt: skip
 
 
 def test_snapshot_keeps_documents_of_other_kinds(tmp_path: pathlib.Path) -> None:

@@ -122,3 +122,10 @@ def test_private(text: str, private: bool) -> None:
 
 def test_private_of_no_addresses() -> None:
     assert address.is_private(np.zeros((0, 16), np.uint8)).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "v4"), [("0.0.0.0", True), ("255.255.255.255", True), ("::1", False), ("::fffe:0:0", False)]
+)
+def test_v4_by_its_words(text: str, v4: bool) -> None:
+    assert address.is_v4(*address.words(_packed(text))).tolist() == [v4]

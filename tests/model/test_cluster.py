@@ -54,6 +54,7 @@ status:
 """
 
 NOON = 1_769_860_800_000_000_000
+CREATED = NOON - 60_000_000_000
 
 
 def test_pod_with_status() -> None:
@@ -69,6 +70,7 @@ def test_pod_with_status() -> None:
         service_account="web",
         owner_kind="ReplicaSet",
         owner_name="web-7d4b9",
+        created=CREATED,
         started=NOON,
         deleted=NOON + 3600_500_000_000,
         ports=(
@@ -321,3 +323,122 @@ def test_mistake_is_named(text: str, said: str) -> None:
     with pytest.raises(errors.ManifestError) as caught:
         _read(text)
     assert str(caught.value) == f"m.yaml, document 1: {said}"
+
+
+PROBED = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: probed-1
+  namespace: shop
+  generateName: probed-
+  annotations: {kubernetes.io/config.mirror: abc}
+  deletionTimestamp: 2026-01-31T12:00:30Z
+  deletionGracePeriodSeconds: 30
+spec:
+  containers:
+  - name: a
+    ports: [{name: http, containerPort: 8080}]
+    livenessProbe: {httpGet: {port: http}}
+    readinessProbe: {tcpSocket: {port: 9090}}
+    startupProbe: {grpc: {port: 9091}}
+  - name: b
+    livenessProbe: {httpGet: {port: elsewhere}}
+  - name: c
+    livenessProbe: {exec: {command: [true]}}
+status:
+  phase: Failed
+  conditions:
+  - {type: Ready, status: "True", lastTransitionTime: 2026-01-31T11:59:00Z}
+  - {type: PodReadyToStartContainers, status: "True", lastTransitionTime: 2026-01-31T12:00:01Z}
+  containerStatuses:
+  - {state: {terminated: {finishedAt: 2026-01-31T12:00:07Z}}}
+  - {state: {terminated: {finishedAt: 2026-01-31T12:00:09Z}}}
+"""
+SECOND = 1_000_000_000
+
+
+def test_pod_says_when_it_had_its_address_and_what_asks_how_it_is() -> None:
+    (pod,) = _read(PROBED).pods
+    assert pod.probe_ports == (8080, 9090, 9091)
+    assert (pod.ready, pod.finished) == (NOON + SECOND, NOON + 9 * SECOND)
+    assert (pod.deleted, pod.grace) == (NOON + 30 * SECOND, 30 * SECOND)
+    assert (pod.generate_name, pod.static) == ("probed-", True)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param("{running: {startedAt: 2026-01-31T12:00:03Z}}", id="one still runs"),
+        pytest.param("{terminated: {}}", id="one says no time"),
+        pytest.param("{waiting: {}}", id="one waits"),
+    ],
+)
+def test_pod_has_not_finished_unless_all_containers_say_when(state: str) -> None:
+    (pod,) = _read(PROBED.replace("{terminated: {finishedAt: 2026-01-31T12:00:09Z}}", state)).pods
+    assert pod.finished == 0
+
+
+NODE = """
+apiVersion: v1
+kind: Node
+metadata:
+  name: node-1
+  uid: 4-5-6
+  creationTimestamp: 2026-01-31T12:00:00Z
+  labels: {topology.kubernetes.io/zone: zone-a}
+  annotations:
+    projectcalico.org/IPv4Address: 172.20.0.11/24
+    projectcalico.org/IPv4VXLANTunnelAddr: 10.65.1.1
+    k3s.io/internal-ip: 172.20.0.11,fd00:172:20::11
+    flannel.alpha.coreos.com/backend-type: vxlan
+    node.alpha.kubernetes.io/ttl: "0"
+spec:
+  podCIDRs: [10.42.1.0/24, "fd00:42:1::/64"]
+status:
+  addresses:
+  - {type: InternalIP, address: 172.20.0.11}
+  - {type: Hostname, address: node-1}
+"""
+
+
+def test_node_has_the_addresses_of_its_tunnels() -> None:
+    (node,) = _read(NODE).nodes
+    assert node.addresses == (
+        "172.20.0.11", "10.65.1.1", "fd00:172:20::11", "10.42.1.0", "10.42.1.1", "fd00:42:1::",
+        "fd00:42:1::1",
+    )  # fmt: skip
+    assert (node.uid, node.zone, node.created) == ("4-5-6", "zone-a", NOON)
+
+
+def test_service_has_external_addresses_and_node_ports() -> None:
+    text = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop, uid: 7-8-9}
+spec:
+  clusterIPs: [10.96.0.1]
+  externalIPs: [192.0.2.1, 10.96.0.1]
+  ports: [{port: 80, nodePort: 30080}]
+"""
+    (service,) = _read(text).services
+    assert service.addresses == ("10.96.0.1", "192.0.2.1")
+    assert [port.node_port for port in service.ports] == [30080]
+    assert service.uid == "7-8-9"
+
+
+def test_metadata_alone_says_who_owns_it() -> None:
+    text = """
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  name: web-abc
+  namespace: shop
+  ownerReferences:
+  - {kind: Other, name: no-controller}
+  - {kind: Deployment, name: web, controller: true}
+"""
+    (document,) = _documents(text)
+    assert cluster.owned(document) == cluster.Owned(
+        kind="ReplicaSet", namespace="shop", name="web-abc", owner_kind="Deployment", owner_name="web"
+    )

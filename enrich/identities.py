@@ -1,0 +1,144 @@
+"""Identities as columns: each once, under a number, so that names are gathered and never compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from enrich import identity, spans
+from model import columns
+
+TEXTS = tuple(field.name for field in dataclasses.fields(identity.Identity) if field.name != "labels_id")
+"""What of an identity is text."""
+
+_FIRST_SIZE = 64
+
+
+class Identities:
+    """Grows, and never changes what it has."""
+
+    def __init__(self) -> None:
+        self._codes: dict[identity.Identity, int] = {}
+        self._words: dict[str, int] = {"": 0}
+        self._ranks = np.zeros(0, np.int32)
+        self._ordered: pa.Array[Any] = columns.strings([])
+        self._texts = np.zeros((len(TEXTS), _FIRST_SIZE), np.int32)
+        self._labels = np.zeros(_FIRST_SIZE, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def code(self, who: identity.Identity) -> int:
+        """The number of an identity."""
+        known = self._codes.get(who)
+        if known is not None:
+            return known
+        code = len(self._codes)
+        if code == len(self._labels):
+            self._texts = np.concatenate([self._texts, np.zeros_like(self._texts)], axis=1)
+            self._labels = np.concatenate([self._labels, np.zeros_like(self._labels)])
+        self._texts[:, code] = [self._word(str(getattr(who, name))) for name in TEXTS]
+        self._labels[code] = who.labels_id
+        self._codes[who] = code
+        return code
+
+    def all(self) -> list[identity.Identity]:
+        """The identities by their numbers."""
+        return list(self._codes)
+
+    def texts(self, name: str) -> npt.NDArray[np.int32]:
+        """For each identity the number of a text of it; 0 for an empty one."""
+        return self._texts[TEXTS.index(name), : len(self)]
+
+    def number(self, text: str) -> int:
+        """The number of a text; -1 where no identity has it."""
+        return self._words.get(text, -1)
+
+    def words(self, numbers: npt.NDArray[np.int32]) -> pa.DictionaryArray[Any, Any]:
+        """Texts by their numbers, as a column of a flow batch."""
+        words, ranks = self._sorted()
+        there, places = distinct(ranks[numbers], len(words))
+        return dictionary(words, there, places)
+
+    def gathered(self, codes: spans.Codes) -> Gathered:
+        """What the identities with these codes are called; ask it for a column."""
+        return Gathered(self, codes)
+
+    def named(
+        self, name: str, among: npt.NDArray[np.int64], places: npt.NDArray[np.int32]
+    ) -> pa.DictionaryArray[Any, Any]:
+        """A text of identities, as a column of a flow batch.
+
+        Args:
+            name: Which text.
+            among: The identities that there are in the batch.
+            places: For each row, which of these.
+        """
+        words, ranks = self._sorted()
+        there, which = distinct(ranks[self.texts(name)[among]], len(words))
+        return dictionary(words, there, which[places])
+
+    def _sorted(self) -> tuple[pa.Array[Any], npt.NDArray[np.int32]]:
+        """All texts in order, and where each stands there; made once for all batches."""
+        if len(self._ranks) != len(self._words):
+            listed = list(self._words)
+            order = sorted(range(len(listed)), key=listed.__getitem__)
+            self._ranks = np.zeros(len(listed), np.int32)
+            self._ranks[order] = np.arange(len(listed), dtype=np.int32)
+            self._ordered = columns.strings([listed[number] for number in order])
+        return self._ordered, self._ranks
+
+    def labels(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """The label sets of the identities with these codes."""
+        found: npt.NDArray[np.uint64] = self._labels[codes]
+        return found
+
+    def _word(self, text: str) -> int:
+        return self._words.setdefault(text, len(self._words))
+
+
+def distinct(
+    numbers: npt.NDArray[np.int32], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """The different numbers below ``count``, in order, and for each number which of them it is."""
+    there = np.zeros(count, bool)
+    there[numbers] = True
+    among = np.flatnonzero(there)
+    place = np.zeros(count, np.int32)
+    place[among] = np.arange(len(among), dtype=np.int32)
+    return among, place[numbers]
+
+
+def dictionary(
+    words: pa.Array[Any], there: npt.NDArray[np.int64], places: npt.NDArray[np.int32]
+) -> pa.DictionaryArray[Any, Any]:
+    """A text column of some of these words."""
+    indices = columns.array(places, pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, words.take(columns.array(there, pa.int64())))
+
+
+class Gathered:
+    """The names of one end of many flows.
+
+    A batch has few of the identities that there are: what is made for each column is made for these alone.
+
+    Args:
+        known: The identities.
+        codes: Whose names, shape (n,).
+    """
+
+    def __init__(self, known: Identities, codes: spans.Codes) -> None:
+        self._known = known
+        self._among, self._places = distinct(codes, len(known))
+
+    def text(self, name: str) -> pa.DictionaryArray[Any, Any]:
+        """A text of each, as a column of a flow batch."""
+        return self._known.named(name, self._among, self._places)
+
+    def labels(self) -> pa.Array[Any]:
+        """The label set of each, as a column of a flow batch."""
+        return columns.array(self._known.labels(self._among)[self._places], pa.uint64())
