@@ -11,12 +11,7 @@ from model import enums
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What an address stood for.
-
-    Attributes:
-        ports: The ports that its containers name, as ``http=TCP/8080 TCP/9090``.
-        probe_ports: The ports at which kubelet asks how it is, as ``8080 9090``.
-    """
+    """What an address stood for."""
 
     kind: enums.EndpointKind
     namespace: str = ""
@@ -24,11 +19,7 @@ class Identity:
     workload: str = ""
     pod: str = ""
     node: str = ""
-    zone: str = ""
     labels_id: int = 0
-    service_account: str = ""
-    ports: str = ""
-    probe_ports: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,15 +29,15 @@ class Networks:
         packed = np.frombuffer(b"".join(base for base, _ in prefixes), np.uint8).reshape(-1, 16)
         starts = np.array([name.valid_from for name in names], np.int64)
         ends = np.array([name.valid_to for name in names], np.int64)
-        everybody = spans.Claimed(
-            keys=np.zeros(len(names), np.uint64), owners=np.array(owners, np.int32),
-            valid_from=starts, sure_from=starts, sure_to=ends, valid_to=ends,
-        )  # fmt: skip
+        numbers = np.array(owners, np.int32)
         self._by_length = []
         for length in np.unique(lengths)[::-1].tolist():
-            these = everybody.of(lengths == length)
-            keys = _keys(*address.words(packed[lengths == length]), length)
-            self._by_length.append((length, spans.Spans(these.with_keys(keys))))
+            here = lengths == length
+            index = spans.Spans(spans.Claimed(
+                keys=_keys(*address.words(packed[here]), length), owners=numbers[here],
+                valid_from=starts[here], sure_from=starts[here], sure_to=ends[here], valid_to=ends[here],
+            ))  # fmt: skip
+            self._by_length.append((length, index))
 
     def find(self, packed: address.Packed, times: asof.Times) -> spans.Codes:
         """The owner of the narrowest network around each address, ``spans.NOBODY`` or ``spans.AMBIGUOUS``."""

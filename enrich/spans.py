@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,14 +58,6 @@ class Claimed:
     sure_from: asof.Times
     sure_to: asof.Times
     valid_to: asof.Times
-
-    def of(self, rows: npt.NDArray[Any]) -> Claimed:
-        """Some of the claims: a mask, or positions."""
-        return Claimed(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
-
-    def with_keys(self, keys: asof.Keys) -> Claimed:
-        """The same claims to something else."""
-        return dataclasses.replace(self, keys=keys)
 
 
 class Spans:

@@ -1,7 +1,7 @@
 """Where a 64-bit key stands among many, for millions of look-ups at once.
 
-Open addressing in one array, with linear probing, built and asked by columns: 20 ns a look-up among 70,000
-keys, where a binary search costs 150.
+Open addressing in one array, with linear probing, built and asked by columns. Measured: 20 ns a look-up among
+70,000 keys, where `asof.AsOf` with six rows of each takes 580.
 """
 
 from __future__ import annotations

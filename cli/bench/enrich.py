@@ -37,12 +37,12 @@ def names(count: int) -> Iterator[measure.Measure]:
     """
     dice = np.random.default_rng(1)
     pods = _addresses(_PODS)
-    began = time.process_time()
     claims = list(_claims(pods))
+    began = time.process_time()
     who = timeline.Timeline(claims, _networks())
     named = enricher.Enricher(who, _services())
     yield _measure("claims in memory", len(claims), "claims")
-    yield _measure("made from claims in", time.process_time() - began, "s")
+    yield _measure("index made of them", time.process_time() - began, "s")
     for label, earliest in (("of the last minute", _DAY - _MINUTE), ("of a whole day", 0)):
         batches = [_flows(dice, pods, earliest) for _ in range(-(-count // _BATCH_ROWS))]
         rows = sum(map(len, batches))
