@@ -2,7 +2,14 @@
 
 import socket
 
+import hypothesis
 import pytest
+
+# A machine that stands still for a moment breaks nothing: no test is a timed one.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
