@@ -4,7 +4,8 @@
     ├── SetupError           this machine or this configuration does not allow it
     ├── ManifestError        an object in a manifest is not what it has to be
     ├── FilterError          a filter expression does not parse
-    └── StoreError           the ledger refused, or is not what we expect
+    ├── StoreError           the ledger refused, or is not what we expect
+    └── ApiError             the Kubernetes API refused, or cannot be reached
 
 A programming error is a built-in exception and stays one. None is frozen: Python itself sets a traceback.
 """
@@ -12,6 +13,7 @@ A programming error is a built-in exception and stays one. None is frozen: Pytho
 from __future__ import annotations
 
 import dataclasses
+import enum
 
 
 class FlowledgerError(Exception):
@@ -74,3 +76,40 @@ class FilterError(FlowledgerError):
 
     def __str__(self) -> str:
         return f"filter: {self.reason}\n  {self.text}\n  {' ' * self.position}^"
+
+
+class Refusal(enum.StrEnum):
+    """Why the Kubernetes API has not given what it was asked for."""
+
+    GONE = "gone"
+    """410: the revision or the page that was asked for is no longer kept."""
+    FORBIDDEN = "forbidden"
+    """401 or 403: we are not known there, or not allowed to."""
+    ABSENT = "absent"
+    """404: there is no such object, or no such kind."""
+    CONFLICT = "conflict"
+    """409: somebody else was faster."""
+    BUSY = "busy"
+    """429: too many requests."""
+    UNAVAILABLE = "unavailable"
+    """5xx, no connection, a connection that broke or was silent, an answer that is no Kubernetes API's."""
+    TOO_LARGE = "too_large"
+    """The answer is larger than we take at once."""
+    REFUSED = "refused"
+    """Anything else that is wrong with what was asked."""
+
+
+class ApiError(FlowledgerError):
+    """The Kubernetes API refused, or cannot be reached; the text has the server's own words.
+
+    Attributes:
+        refusal: Why.
+        status: The HTTP status; 0 where nobody answered.
+        retry_after: Seconds that the server asks us to wait; 0 where it does not say.
+    """
+
+    def __init__(self, message: str, *, refusal: Refusal, status: int = 0, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        self.status = status
+        self.retry_after = retry_after

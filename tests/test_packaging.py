@@ -45,7 +45,7 @@ def test_no_file_of_the_app_is_named_like_a_package() -> None:
     assert not names & {*PACKAGES, *sys.stdlib_module_names}
 
 
-HEAVY = ("chdb", "clickhouse_driver", "streamlit", "pandas")
+HEAVY = ("chdb", "clickhouse_driver", "kubernetes", "streamlit", "pandas")
 
 
 @pytest.mark.parametrize("module", ["model", "runtime", "policy", "collector", "enrich", "lab", "cli.main"])

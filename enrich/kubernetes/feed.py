@@ -1,0 +1,101 @@
+"""The feed from a cluster's API server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from enrich import changes, history, lives, names
+from enrich.kubernetes import client, kinds, news, watcher, watching
+from model import manifest
+from runtime import metrics
+
+_SECOND = 1_000_000_000
+DAY = 86_400 * _SECOND
+_FORGET_EVERY = 600 * _SECOND
+
+
+class Cluster:
+    """A cluster as its API server tells of it; a component.
+
+    Args:
+        api: The API server.
+        measured: The process's metrics.
+        known: What was said before, by whoever watched until now.
+        alive: Until when they knew all, in ns since 1970.
+        tolerance: How far clocks in the cluster may be apart, in ns.
+        remember: For how long what has ended is remembered, in ns.
+        watched: The kinds that are watched.
+        pace: How patiently.
+        now: The time, in ns since 1970.
+    """
+
+    def __init__(
+        self, api: client.Api, measured: metrics.Metrics, *, known: changes.Changes | None = None,
+        alive: int = 0, tolerance: int = _SECOND // 2, remember: int = DAY,
+        watched: Sequence[kinds.Kind] = kinds.KINDS, pace: watcher.Pace | None = None,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:  # fmt: skip
+        self.api = api
+        self._lock = threading.Lock()
+        self._remember, self._now = remember, now
+        self._history = history.History(
+            lives.Clock(tolerance=tolerance), lambda kind: measured.refused_objects.labels(kind).inc()
+        )
+        self._history.prime(known or changes.Changes())
+        self._known, self._alive = known, alive
+        self._since = self._forgotten = now()
+        self.names = names.Names(remember)
+        """All that it has said."""
+        self.watching = watching.Watching(api, self, watched=watched, pace=pace, measured=measured)
+        """Who keeps it informed."""
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.watching.start()
+
+    def stop(self) -> None:
+        """End all watches."""
+        self.watching.stop()
+
+    def take(self, what: news.News) -> None:
+        """Take over one piece of news."""
+        kind = what.kind
+        with self._lock:
+            if isinstance(what, news.Listed):
+                present = [(one.namespace, one.name, one.uid) for one in what.present]
+                alive = max(self.watching.as_of(), self._alive)
+                self._history.listed(kind.group, kind.name, present, alive, what.at)
+            elif isinstance(what, news.Gone):
+                self._history.gone(_document(what), what.at)
+            else:
+                self._history.changed(_document(what), what.at, what.updated)
+
+    def refresh(self) -> changes.Changes:
+        """What was heard since this was last asked."""
+        as_of = self.watching.as_of()  # before what is learned, which is no older then
+        with self._lock:
+            learned = self._history.news()
+            self._forget()
+        if self._known:
+            learned, self._known = changes.joined(self._known, learned), None
+        self.names.take(learned)
+        self.names.cover(self._since, as_of)
+        return learned
+
+    def said(self) -> changes.Changes:
+        """All that was found out and is remembered."""
+        with self._lock:
+            return self._history.said()
+
+    def _forget(self) -> None:
+        if self._now() - self._forgotten > _FORGET_EVERY:
+            self._forgotten = self._now()
+            self._history.forget(self._forgotten - self._remember)
+
+
+def _document(what: news.Changed | news.Gone) -> manifest.Document:
+    metadata = what.object["metadata"]
+    place = "/".join(filter(None, (what.kind.key, metadata.get("namespace"), metadata["name"])))
+    return manifest.Document(place, 1, what.object)
