@@ -26,6 +26,7 @@ START = 1_767_225_600_000_000_000
 _SECOND = 1_000_000_000
 _PORTS = (8080, 80, 443, 5432, 6379, 9090, 3306, 5672, 9092, 8443)
 _KINDS = ("Deployment", "Deployment", "Deployment", "StatefulSet", "DaemonSet", "Job")
+_ZONES = ("zone-a", "zone-b", "zone-c")
 _DNS = 0
 """The service that everybody asks."""
 
@@ -157,9 +158,8 @@ class Cluster:
         order = np.argsort(node, kind="stable")
         rows, reporter, node = rows[order], reporter[order], node[order]
         picked = {name: values[rows] for name, values in seen.items()}
-        peer = np.where(reporter == 1, homes["dst"][rows], np.where(reporter == 2, homes["src"][rows], -1))
         moments = self._now + self._random.integers(0, _SECOND // 4, self._shape.nodes)
-        picked |= {"reporter": reporter, "node": node, "peer": peer, "time": moments[node]}
+        picked |= {"reporter": reporter, "node": node, "time": moments[node]}
         return _Rows(picked, ends, edges).batch()
 
 
@@ -326,6 +326,7 @@ class _Rows:
         rows, edges = self._rows, self._edges
         edge, verdict, reporter = rows["edge"], rows["verdict"], rows["reporter"]
         nodes = ["", *(f"node-{n}" for n in range(int(self._ends.node.max()) + 1))]
+        zones = ["", *_ZONES]
         egress = np.where(reporter == 2, 0, np.where(verdict == 2, 2, 1))
         ingress = np.where((reporter == 1) | (verdict == 2), 0, np.where(verdict == 1, 2, 1))
         fate = np.where((verdict == 1) & (reporter == 1), 2, np.where(verdict == 0, 0, 1))
@@ -338,7 +339,10 @@ class _Rows:
         )
         return {
             "node": _text(nodes, rows["node"] + 1),
-            "peer_node": _text(nodes, rows["peer"] + 1),
+            "src_node": _text(nodes, self._ends.node[rows["src"]] + 1),
+            "dst_node": _text(nodes, self._ends.node[rows["dst"]] + 1),
+            "src_zone": _text(zones, self._zone("src")),
+            "dst_zone": _text(zones, self._zone("dst")),
             "reporter": _text([r.value for r in enums.Reporter], np.array([3, 0, 1, 2])[reporter]),
             "verdict": _text([v.value for v in enums.Verdict], fate),
             "egress_action": _text(["", "allow", "deny"], egress),
@@ -354,6 +358,12 @@ class _Rows:
             ),
             "service_port_name": _text(["", "http"], serviced),
         }
+
+    def _zone(self, side: str) -> Ints:
+        """Places in the zones, which the nodes take by turns; 0 for an end that has no node."""
+        node = self._ends.node[self._rows[side]]
+        found: Ints = np.where(node < 0, 0, node % len(_ZONES) + 1)
+        return found
 
     def _rules(self, egress: Ints, ingress: Ints) -> tuple[list[str], Ints, tuple[list[str], Ints]]:
         """All rules, which one decided each row (0: none), and the traces."""

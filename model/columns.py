@@ -117,6 +117,8 @@ def _identity(side: str, end: str) -> list[Column]:
     ]  # fmt: skip
 
 
+_ENDS = (("src", "source"), ("dst", "destination"))
+
 COLUMNS: tuple[Column, ...] = (
     _time("time", "end of the interval that this row reports"),
     _time("started", "when the connection began, by the kernel; the first packet of a denied attempt"),
@@ -154,9 +156,26 @@ COLUMNS: tuple[Column, ...] = (
         "where no rule told: `policy`, `routing` or `unknown` dropped it; else empty",
     ),
     _text("reporter", Stage.IDENTITY, "which ends this node hosts: `src`, `dst`, `both`, `none`"),
-    _text("peer_node", Stage.IDENTITY, "the other end's node, where the cluster knows one; else empty"),
-    *_identity("src", "source"),
-    *_identity("dst", "destination"),
+    *(
+        _text(f"{side}_node", Stage.IDENTITY, f"the {end}'s node, where the cluster knows one; else empty")
+        for side, end in _ENDS
+    ),
+    *(
+        _text(f"{side}_zone", Stage.IDENTITY, f"zone of the {end}'s node (`topology.kubernetes.io/zone`)")
+        for side, end in _ENDS
+    ),
+    _text(
+        "node_traffic",
+        Stage.IDENTITY,
+        "from a node to a pod of its own: `probe` at a port that kubelet probes, else `own`; else empty",
+    ),
+    _text(
+        "correction",
+        Stage.IDENTITY,
+        "empty as first recorded; `named_again`: recorded again with better names; "
+        "`taken_back`: an earlier row's counts, negated, for a moment",
+    ),
+    *(column for side, end in _ENDS for column in _identity(side, end)),
     _text("service_namespace", Stage.IDENTITY, "namespace of the service that was dialled; else empty"),
     _text("service", Stage.IDENTITY, "the service that was dialled; else empty"),
     _text("service_port_name", Stage.IDENTITY, "its port's name; else empty"),
@@ -194,6 +213,21 @@ def numbers(column: pa.Array[Any]) -> npt.NDArray[Any]:
     return values[column.offset : column.offset + len(column)]
 
 
+def coded(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """A text column of a flow batch as codes, and the values that they stand for."""
+    array: Any = flows.column(column)
+    return numbers(array.indices), [str(value) for value in array.dictionary.to_pylist()]
+
+
+def counts(
+    flows: pa.RecordBatch, column: str, among: npt.NDArray[np.bool_] | None = None
+) -> list[tuple[str, int]]:
+    """Each value of a text column of a flow batch, and in how many of the rows it is there."""
+    codes, values = coded(flows, column)
+    counted = np.bincount(codes if among is None else codes[among], minlength=len(values))
+    return [(value, int(count)) for value, count in zip(values, counted, strict=True) if count]
+
+
 def text(values: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.DictionaryArray[Any, Any]:
     """A text column from codes into a list of values, which may hold a value twice."""
     distinct = sorted(set(values))
@@ -207,7 +241,7 @@ def batch(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[An
     """Plain values as a record batch, for tables that are short; ``array`` says why not by ``pyarrow.array``.
 
     Args:
-        schema: Fields of whole numbers, times, truth, text, or maps from text to text.
+        schema: Fields of whole numbers, times, truth, text, addresses, or maps from text to text.
         values: For each field its values, all of one length.
     """
     arrays = [_plain(values[field.name], field.type) for field in schema]
@@ -226,6 +260,8 @@ def _plain(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Ar
         maps: Any = pa.MapArray.from_arrays  # its stubs want 64-bit offsets, which it does not take
         made: pa.Array[Any] = maps(array(offsets, pa.int32()), strings(keys), strings(items))
         return made
+    if pa.types.is_fixed_size_binary(kind):
+        return array(np.frombuffer(b"".join(values), np.uint8).reshape(-1, kind.byte_width), kind)
     width = np.dtype(f"{'u' if pa.types.is_unsigned_integer(kind) else 'i'}{kind.bit_width // 8}")
     return array(np.asarray(values, width), kind)
 

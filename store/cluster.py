@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -29,7 +29,8 @@ SHARDED_BY = {
     "policy_hits": "cityHash64(node)",
     "endpoints": "cityHash64(address)",
     "services": "cityHash64(address)",
-    "policies": "cityHash64(kind, namespace, name)",
+    "policies": "cityHash64(kind, api_group, namespace, name)",
+    "watched": "cityHash64(source)",
 }
 """What decides which shard has a row.
 
@@ -211,6 +212,11 @@ class Cluster:
     def takes_rows(self) -> bool:
         """Whether all hosts let this user write."""
         return all(server.takes_rows for server in self._servers)
+
+    @property
+    def local(self) -> Sequence[transport.Transport]:
+        """The ledger of each host, which has its rows alone."""
+        return self._local
 
     def version(self) -> int:
         """The schema version of the host that lags; 0 where one has no ledger yet."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from model import columns
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised by every change to a table or view; `migrations` brings older ledgers up to it."""
 
 RETENTION_DAYS = 90
@@ -55,28 +55,36 @@ POLICY_HITS = _schema(
 )  # fmt: skip
 """What `policy_hits` takes: for each interval, node and policy rule what the rule itself has counted."""
 
-ENDPOINTS = _schema(
-    address=columns.ADDRESS, kind=pa.string(), namespace=pa.string(), workload_kind=pa.string(),
-    workload=pa.string(), pod=pa.string(), node=pa.string(), labels_id=pa.uint64(),
-    valid_from=columns.TIME, valid_to=columns.TIME, written=columns.TIME,
-)  # fmt: skip
-"""What `endpoints` takes: who had an address from when until before when; 1970 for an end not yet known.
+_LIFE = dict.fromkeys(("valid_from", "sure_from", "sure_to", "valid_to", "written"), columns.TIME)
+"""From when on it may have been so, and was so for certain; until when for certain, and at the latest."""
 
-What is written later about the same beginning replaces what was written before, here and in the next two.
+ENDPOINTS = _schema(
+    address=columns.ADDRESS, uid=pa.string(), kind=pa.string(), namespace=pa.string(),
+    workload_kind=pa.string(), workload=pa.string(), pod=pa.string(), node=pa.string(), zone=pa.string(),
+    labels_id=pa.uint64(), service_account=pa.string(), ports=pa.string(), probe_ports=pa.string(), **_LIFE,
+)  # fmt: skip
+"""What `endpoints` takes: who had an address from when until before when.
+
+1970 is an end not yet known; a claim that is taken back ends where it begins. One uid may have an address
+several times, one after the other, as its labels change. What is written later about the same address, uid
+and beginning replaces what was written before, and so in the next two by their keys.
 """
 
 SERVICES = _schema(
     address=columns.ADDRESS, port=pa.uint16(), protocol=pa.uint8(), namespace=pa.string(),
-    service=pa.string(), port_name=pa.string(),
-    valid_from=columns.TIME, valid_to=columns.TIME, written=columns.TIME,
+    service=pa.string(), port_name=pa.string(), **_LIFE,
 )  # fmt: skip
-"""What `services` takes: which port of which service an address and port stood for."""
+"""What `services` takes: which port of which service an address and port stood for; ``::`` is any node's."""
 
 POLICIES = _schema(
-    kind=pa.string(), namespace=pa.string(), name=pa.string(), tier=pa.string(), revision=pa.string(),
-    document=pa.string(), valid_from=columns.TIME, valid_to=columns.TIME, written=columns.TIME,
+    kind=pa.string(), api_group=pa.string(), namespace=pa.string(), name=pa.string(), tier=pa.string(),
+    revision=pa.string(), document=pa.string(), valid_from=columns.TIME, valid_to=columns.TIME,
+    written=columns.TIME,
 )  # fmt: skip
-"""What `policies` takes: each revision of each policy, tier, network set and profile, as JSON."""
+"""What `policies` takes: each revision of each object that policies are read from, as JSON."""
+
+WATCHED = _schema(source=pa.string(), since=columns.TIME, as_of=columns.TIME, written=columns.TIME)
+"""What `watched` takes: from when until when `endpoints`, `services` and `policies` are complete."""
 
 TABLES = {
     "flows": columns.schema(columns.Stage.IDENTITY),
@@ -86,6 +94,7 @@ TABLES = {
     "endpoints": ENDPOINTS,
     "services": SERVICES,
     "policies": POLICIES,
+    "watched": WATCHED,
 }
 """The tables that take rows, and what a row of each holds."""
 
@@ -95,11 +104,17 @@ ROLLUPS = {"flows_minute": 60, "flows_hour": 3600, "flows_day": 86_400}
 STORED = (*TABLES, *ROLLUPS, "flows_hour_mirrored", "peers", "completeness_hour")
 """All tables with rows that can be lost."""
 
-MIRRORED = "reporter = 'src' AND verdict != 'denied' AND peer_node != ''"
+MIRRORED = "reporter = 'src' AND verdict != 'denied' AND dst_node != ''"
 """The test for what the destination's node should have reported too.
 
 A denial on egress is the source's alone: the packet never got to the destination.
 """
+
+TAKEN_BACK, NAMED_AGAIN = "taken_back", "named_again"
+"""What `flows` has as ``correction``, in rows that late news has made."""
+
+NEVER = 9_214_646_400_000_000_000
+"""2262-01-01, in nanoseconds since 1970: when an edge was first seen of which nothing is left."""
 
 DIRECTION = (
     "multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', "
@@ -241,25 +256,36 @@ GROUP BY bucket, node, source, note
 )"""
 """What fills `completeness_hour`."""
 
-_ENDPOINTS = """\
+_LIVED = """\
+    valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    sure_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    sure_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    INDEX written written TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(written)"""
+
+_ENDPOINTS = f"""\
 CREATE TABLE IF NOT EXISTS endpoints
 (
     address IPv6,
+    uid String CODEC(ZSTD(1)),
     kind LowCardinality(String),
     namespace LowCardinality(String),
     workload_kind LowCardinality(String),
     workload LowCardinality(String),
     pod String CODEC(ZSTD(1)),
     node LowCardinality(String),
+    zone LowCardinality(String),
     labels_id UInt64,
-    valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
-)
-ENGINE = ReplacingMergeTree(written)
-ORDER BY (address, valid_from, kind, namespace, workload, pod)"""
+    service_account LowCardinality(String),
+    ports LowCardinality(String),
+    probe_ports LowCardinality(String),
+{_LIVED}
+ORDER BY (address, uid, valid_from)"""
 
-_SERVICES = """\
+_SERVICES = f"""\
 CREATE TABLE IF NOT EXISTS services
 (
     address IPv6,
@@ -268,17 +294,14 @@ CREATE TABLE IF NOT EXISTS services
     namespace LowCardinality(String),
     service LowCardinality(String),
     port_name LowCardinality(String),
-    valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
-)
-ENGINE = ReplacingMergeTree(written)
-ORDER BY (address, port, protocol, valid_from, namespace, service)"""
+{_LIVED}
+ORDER BY (address, port, protocol, namespace, service, port_name, valid_from)"""
 
 _POLICIES = """\
 CREATE TABLE IF NOT EXISTS policies
 (
     kind LowCardinality(String),
+    api_group LowCardinality(String),
     namespace LowCardinality(String),
     name String CODEC(ZSTD(1)),
     tier LowCardinality(String),
@@ -286,10 +309,22 @@ CREATE TABLE IF NOT EXISTS policies
     document String CODEC(ZSTD(3)),
     valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    INDEX written written TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (kind, api_group, namespace, name, valid_from)"""
+
+_WATCHED = """\
+CREATE TABLE IF NOT EXISTS watched
+(
+    source LowCardinality(String),
+    since DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    as_of DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     written DateTime64(9, 'UTC') CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(written)
-ORDER BY (kind, namespace, name, valid_from)"""
+ORDER BY source"""
 
 MIGRATIONS = """\
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -300,6 +335,15 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = MergeTree
 ORDER BY version"""
 """Which versions a ledger has been brought to, and when."""
+
+SIDES_OF_PEER = {
+    "src_node": "multiIf(reporter = 'dst', peer_node, reporter IN ('src', 'both'), node, '')",
+    "dst_node": "multiIf(reporter = 'src', peer_node, reporter IN ('dst', 'both'), node, '')",
+}
+"""The nodes of both ends, of a row as older schemas had it."""
+
+VIEWS = {"flows_minute_filled": "flows_minute", "flows_hour_mirrored_filled": "flows_hour_mirrored"}
+"""The views that are filled from `flows`, and where they put it."""
 
 _NAMED_BY = {"pod": "{side}_workload = ''", "address": "{side}_workload = '' AND {side}_pod = ''"}
 """When the rollups keep the name of an end."""
@@ -316,12 +360,14 @@ def statements(ages: Ages | None = None) -> list[str]:
     safe = _safe(ages)
     dropped = f"ttl_only_drop_parts = 1, {safe}"
     short, long = (f"{_ttl(days)}\nSETTINGS {dropped}" for days in (ages.flows, ages.rollups))
+    claims = f"{_ended(ages.rollups)}\nSETTINGS {_MERGED}, {safe}"
     return [
         _flows(short), _rollup("flows_minute", short), _rollup("flows_hour", long),
         _rollup("flows_day", long), _rollup("flows_hour_mirrored", long),
         f"{_LABEL_SETS}\nSETTINGS {safe}", _COMPLETENESS + short, _POLICY_HITS + short,
         _COMPLETENESS_HOUR + long, _PEERS + long,
-        *(f"{table}\nSETTINGS {safe}" for table in (_ENDPOINTS, _SERVICES, _POLICIES, MIGRATIONS)),
+        *(table + claims for table in (_ENDPOINTS, _SERVICES, _POLICIES)),
+        *(f"{table}\nSETTINGS {safe}" for table in (_WATCHED, MIGRATIONS)),
         *(_view(f"{table}_filled", table, sql) for table, sql in (
             ("completeness_hour", COMPLETENESS_HOUR), ("peers", PEERS),
             ("flows_day", _coarser("toStartOfDay(time)", "flows_hour")),
@@ -342,7 +388,7 @@ def counted(within: str = "1") -> str:
         within: Which hours the rows can lie in, in SQL, by ``time``; fewer are faster.
     """
     return (
-        f"NOT (\n    {MIRRORED}\n    AND (peer_node, toStartOfHour(time)) GLOBAL IN "
+        f"NOT (\n    {MIRRORED}\n    AND (dst_node, toStartOfHour(time)) GLOBAL IN "
         f"(SELECT node, toStartOfHour(time) FROM completeness_hour WHERE {within})\n)"
     )
 
@@ -359,13 +405,14 @@ def silent(within: str = "1") -> str:
     )
 
 
-def unreported(within: str = "1") -> str:
+def unreported(within: str = "1", node: str = "peer_node") -> str:
     """The test for mirrored reports that count.
 
     Args:
         within: As for `counted`.
+        node: Who should have reported: ``peer_node`` in `flows_hour_mirrored`, ``dst_node`` in `flows`.
     """
-    return f"(toStartOfHour(time), peer_node) GLOBAL IN (\n    {silent(within)}\n)"
+    return f"(toStartOfHour(time), {node}) GLOBAL IN (\n    {silent(within)}\n)"
 
 
 def rollup_columns() -> list[str]:
@@ -409,6 +456,30 @@ def _ttl(days: int) -> str:
     return f"\nTTL toDate(time) + toIntervalDay({days})" if days else ""
 
 
+_MERGED = "min_age_to_force_merge_seconds = 86400"
+"""After a day the words about a claim lie together, so that the last is not forgotten before the others."""
+
+
+def _ended(days: int) -> str:
+    """Claims that have ended are kept as long as what they gave names to; open ones for ever."""
+    return (
+        f"\nTTL toDate(valid_to) + toIntervalDay({days}) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0"
+        if days
+        else ""
+    )
+
+
+def filled(table: str) -> str:
+    """What fills `flows_minute` or `flows_hour_mirrored`, from the flows."""
+    return _minutes() if table == "flows_minute" else _mirrored()
+
+
+def column(name: str) -> str:
+    """A column of `flows`, as its table is made with it."""
+    found = columns.BY_NAME[name]
+    return f"{found.name} {found.clickhouse} CODEC({found.codec})"
+
+
 def _flows(ending: str) -> str:
     """The flows themselves.
 
@@ -418,7 +489,7 @@ def _flows(ending: str) -> str:
     17.4 and 23.3; with the time directly behind the namespaces 18.5 and 25.9; in the order of edges alone
     15.1 and 19.9, but then merges cost twice the CPU of the inserts, since ClickHouse merges row by row.
     """
-    listed = _lines([f"    {c.name} {c.clickhouse} CODEC({c.codec})" for c in columns.COLUMNS])
+    listed = _lines([f"    {column(c.name)}" for c in columns.COLUMNS])
     return (
         f"CREATE TABLE IF NOT EXISTS flows\n(\n{listed}\n)\n"
         "ENGINE = MergeTree\n"
@@ -436,7 +507,7 @@ def _rollup(table: str, ending: str) -> str:
     """
     mirrored = table == "flows_hour_mirrored"
     stored = {c.name: (c.clickhouse, c.codec) for c in columns.COLUMNS}
-    stored["direction"] = ("LowCardinality(String)", "ZSTD(1)")
+    stored |= dict.fromkeys(("direction", "peer_node"), ("LowCardinality(String)", "ZSTD(1)"))
     keys = [*(["peer_node"] if mirrored else []), *_rollup_keys()]
     made = _edge("direction")
     # minutes are many and hardly ever added up by edge
@@ -474,7 +545,7 @@ def _minutes() -> str:
 
 def _mirrored() -> str:
     """What fills the hours of mirrored reports, from the flows."""
-    return _summed("toStartOfHour(time)", f"FROM flows\nWHERE {MIRRORED}", _from_flows("peer_node"))
+    return _summed("toStartOfHour(time)", f"FROM flows\nWHERE {MIRRORED}", _from_flows(peer_node="dst_node"))
 
 
 def _coarser(bucket: str, finer: str) -> str:
@@ -483,10 +554,27 @@ def _coarser(bucket: str, finer: str) -> str:
     return _summed(bucket, f"FROM {finer}", of, ("min(first_seen)", "max(last_seen)"))
 
 
-def _from_flows(*more: str) -> dict[str, str]:
+def _from_flows(**more: str) -> dict[str, str]:
     """The keys of a rollup, as they are made from a row of the flows."""
-    keys = {name: name for name in (*more, *(c.name for c in _of(columns.Rollup.KEY)))}
+    keys = {**more, **{c.name: c.name for c in _of(columns.Rollup.KEY)}}
     return keys | {c.name: _kept(c.name) for c in _of(columns.Rollup.NAME)} | {"direction": DIRECTION}
+
+
+def level(table: str) -> tuple[str, str, dict[str, str]]:
+    """How a rollup's rows are told apart.
+
+    Returns:
+        The beginning of its stretch of time, of a row of `flows`; the test for the flows that get into it;
+        and each of its keys, as it is made of such a row.
+    """
+    bucket = {"flows_minute": "toStartOfMinute(time)", "flows_day": "toStartOfDay(time)"}
+    mirrored = table == "flows_hour_mirrored"
+    keys = _from_flows(**({"peer_node": "dst_node"} if mirrored else {}))
+    return (
+        f"toDateTime64({bucket.get(table, 'toStartOfHour(time)')}, 9, 'UTC')",
+        MIRRORED if mirrored else f"NOT ({MIRRORED})",
+        keys,
+    )
 
 
 def _summed(
@@ -522,11 +610,16 @@ def _view(name: str, table: str, sql: str) -> str:
 
 
 def _counted_views() -> dict[str, str]:
-    """The tables without what would count twice, for whoever asks in SQL."""
+    """The tables without what would count twice, for whoever asks in SQL and sums what he gets.
+
+    A single row of them may be one half of a pair that comes to nothing: what late news has taken back.
+    """
     listed = ", ".join(rollup_columns())
     minute = listed.replace("time", "toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time", 1)
     day = listed.replace("time", "toDateTime64(toStartOfDay(first_seen), 9, 'UTC') AS time", 1)
-    mirrored = f"SELECT {as_rollup(rollup_columns())} FROM flows WHERE {MIRRORED} AND {unreported()}"
+    mirrored = (
+        f"SELECT {as_rollup(rollup_columns())} FROM flows WHERE {MIRRORED} AND {unreported(node='dst_node')}"
+    )
     return {
         "flows": f"SELECT *\nFROM flows\nWHERE {counted()}",
         "flows_minute": f"SELECT {listed}\nFROM flows_minute\nUNION ALL\nSELECT {minute}\nFROM ({mirrored})",

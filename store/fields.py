@@ -36,9 +36,10 @@ Read = Callable[[str], list[tuple[str | int, str]]]
 
 
 def _either_names() -> list[str]:
-    """Names of what both ends have; written alone, they mean either of them."""
+    """Names of what both ends have; written alone, they mean either of them, but for those of a column."""
     names = [c.name.removeprefix("src_") for c in columns.COLUMNS if c.name.startswith("src_")]
-    return [name for name in names if f"dst_{name}" in columns.BY_NAME and name not in _ALIASES]
+    taken = {*_ALIASES, *columns.BY_NAME}
+    return [name for name in names if f"dst_{name}" in columns.BY_NAME and name not in taken]
 
 
 _EITHER = _either_names()

@@ -16,7 +16,7 @@ import pyarrow as pa
 from model import errors
 from store import ddl, parameters
 
-KNOWN = (2, ddl.SCHEMA_VERSION)
+KNOWN = (2, 3, ddl.SCHEMA_VERSION)
 """The schema versions of ledgers that can be brought up to date."""
 
 _PIECE_ROWS = 250_000
@@ -102,7 +102,17 @@ def bring_up_to_date(ledger: Ledger, ages: ddl.Ages) -> tuple[int, int]:
     for step in range(found + 1 if found else ddl.SCHEMA_VERSION, ddl.SCHEMA_VERSION + 1):
         _STEPS[step](ledger, ages)
         _write_down(ledger, step)
+    _forget_peer_node(ledger)
     return found, ddl.SCHEMA_VERSION
+
+
+def kept_days(ledger: Ledger, table: str) -> int:
+    """How many days a table keeps its rows; 0 for ever. On a cluster it is asked by `cluster.stored`."""
+    sql = (
+        "SELECT toUInt32OrZero(extract(engine_full, 'toIntervalDay\\\\((\\\\d+)\\\\)')) AS days "
+        "FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+    )
+    return _number(ledger, sql, {"name": table})
 
 
 def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
@@ -114,8 +124,9 @@ def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
     """
     if version(ledger) == 2 and _exists(ledger, "flows") and not _exists(ledger, _OLD):
         _set_aside(ledger)
+    _add_columns(ledger)  # where an older Flowledger was killed in this very step
     if _exists(ledger, _OLD):  # whoever asked for them then, the days that rows are kept stay what they are
-        ages = ddl.ages(_kept_days(ledger, _OLD), ages.tokens)
+        ages = ddl.ages(kept_days(ledger, _OLD), ages.tokens)
     for statement in ddl.statements(ages):
         ledger.command(statement, {})
     for table in ("label_sets", "completeness", "policy_hits", "schema_migrations"):
@@ -127,19 +138,78 @@ def _to_3(ledger: Ledger, ages: ddl.Ages) -> None:
             _copy(ledger, day)
 
 
-_STEPS: dict[int, Callable[[Ledger, ddl.Ages], None]] = {3: _to_3}
+def _to_4(ledger: Ledger, ages: ddl.Ages) -> None:
+    """Flows with the nodes of both ends instead of the other's; claims by uid.
+
+    No row is copied. The new columns have defaults made of the old one, so that they are right for all rows
+    from the moment on at which they are there, and those too that come in by the old names meanwhile. What
+    the older rows have by default is then written out, as the old column will go.
+    """
+    _add_columns(ledger)
+    if _exists(ledger, "flows"):
+        ages = ddl.ages(kept_days(ledger, "flows"), ages.tokens)
+    for table in _REBORN:
+        if _exists(ledger, table) and not _has_column(ledger, table, _REBORN[table]):
+            # no Flowledger has ever put a row into them
+            ledger.command(f"DROP TABLE IF EXISTS {table} SYNC", {})
+    for statement in ddl.statements(ages):
+        ledger.command(statement, {})
+    if _has_column(ledger, "flows", "peer_node"):
+        for view, table in ddl.VIEWS.items():
+            ledger.command(f"ALTER TABLE {view} MODIFY QUERY {ddl.filled(table)}", {})
+        written = ", ".join(f"MATERIALIZE COLUMN {name}" for name in ddl.SIDES_OF_PEER)
+        ledger.command(f"ALTER TABLE flows {written} SETTINGS mutations_sync = 2", {})
+
+
+_STEPS: dict[int, Callable[[Ledger, ddl.Ages], None]] = {3: _to_3, 4: _to_4}
 """Version to what leads there from the one before, or from nothing."""
 
 _OLD = "flows_schema_2"
+_REBORN = {"endpoints": "uid", "services": "sure_to", "policies": "api_group"}
+"""Tables that are made anew, and a column that the older ones do not have."""
+
+_NEW_COLUMNS = ("src_node", "dst_node", "src_zone", "dst_zone", "node_traffic", "correction")
 
 
-def _kept_days(ledger: Ledger, table: str) -> int:
-    """How many days a table keeps its rows; 0 for ever."""
-    sql = (
-        "SELECT toUInt32OrZero(extract(engine_full, 'toIntervalDay\\\\((\\\\d+)\\\\)')) AS days "
-        "FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
-    )
-    return _number(ledger, sql, {"name": table})
+def _add_columns(ledger: Ledger) -> None:
+    """Give flows of schema 3 the columns of schema 4, right for every row."""
+    if not _has_column(ledger, "flows", "peer_node"):
+        return
+    for before, name in zip(("reporter", *_NEW_COLUMNS), _NEW_COLUMNS, strict=False):
+        kind, _, codec = ddl.column(name).partition(" CODEC")
+        default = f" DEFAULT {ddl.SIDES_OF_PEER[name]}" if name in ddl.SIDES_OF_PEER else ""
+        ledger.command(
+            f"ALTER TABLE flows ADD COLUMN IF NOT EXISTS {kind}{default} CODEC{codec} AFTER {before}", {}
+        )
+
+
+def _forget_peer_node(ledger: Ledger) -> None:
+    """Drop the column that new ones stand for, once the new version is written down.
+
+    Whoever still writes the old one is refused then, asks for the version, and keeps his rows. The column
+    loses its name first: it cannot go before the defaults made of it, and no row may come in by it later.
+    """
+    for statement, column, default in _FORGOTTEN:
+        if not _has_column(ledger, "flows", column, default):
+            continue
+        try:
+            ledger.command(f"ALTER TABLE flows {statement} SETTINGS mutations_sync = 2", {})
+        except errors.StoreError:
+            if _has_column(ledger, "flows", column, default):  # else another process was faster
+                raise
+    if _has_column(ledger, "flows_counted", "peer_node"):  # what it has of all columns, it has by name
+        for statement in ddl.statements():
+            if statement.startswith("CREATE OR REPLACE VIEW"):
+                ledger.command(statement, {})
+
+
+_UNNAMED = "peer_node_schema_3"
+_FORGOTTEN = (
+    (f"RENAME COLUMN peer_node TO {_UNNAMED}", "peer_node", ""),
+    *((f"MODIFY COLUMN {name} REMOVE DEFAULT", name, _UNNAMED) for name in ddl.SIDES_OF_PEER),
+    (f"DROP COLUMN {_UNNAMED}", _UNNAMED, ""),
+)
+"""What makes the column go; and the column, with what in its default, that is there until it is done."""
 
 
 def _set_aside(ledger: Ledger) -> None:
@@ -170,10 +240,11 @@ def _copy(ledger: Ledger, day: str) -> None:
 
 def _copy_piece(ledger: Ledger, hour: int, piece: int, pieces: int) -> None:
     old = ledger.query(f"SELECT * FROM {_OLD} LIMIT 0", {}).column_names
-    names = ", ".join(name for name in ddl.TABLES["flows"].names if name in old)
+    made = {name: name for name in ddl.TABLES["flows"].names if name in old} | ddl.SIDES_OF_PEER
+    names, values = ", ".join(made), ", ".join(made.values())
     once = _once(f"schema 3: flows of {hour}, {piece} of {pieces}")
     ledger.command(
-        f"INSERT INTO flows ({names}) {once} SELECT {names} FROM {_OLD} "
+        f"INSERT INTO flows ({names}) {once} SELECT {values} FROM {_OLD} "
         f"WHERE toStartOfHour(time) = toDateTime({hour}, 'UTC') "
         f"AND cityHash64(src_address, dst_address, src_port, started) % {pieces} = {piece}",
         {},
@@ -204,6 +275,15 @@ def _write_down(ledger: Ledger, reached: int) -> None:
 def _exists(ledger: Ledger, table: str) -> bool:
     sql = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
     return _number(ledger, sql, {"name": table}) > 0
+
+
+def _has_column(ledger: Ledger, table: str, column: str, default: str = "") -> bool:
+    sql = (
+        "SELECT count() FROM system.columns WHERE database = currentDatabase() "
+        "AND table = {table:String} AND name = {name:String} "
+        "AND position(default_expression, {made:String}) > 0"
+    )
+    return _number(ledger, sql, {"table": table, "name": column, "made": default}) > 0
 
 
 def _number(ledger: Ledger, sql: str, values: parameters.Parameters | None = None) -> int:

@@ -83,9 +83,13 @@ _PROTOCOL = "transform(protocol, [{}], [{}], toString(protocol))".format(
     ", ".join(f"'{enums.protocol_name(p.value)}'" for p in enums.Protocol),
 )
 _CONNECTIONS = "sum(connections_started) AS connections"
-_VOLUME = ("verdict", "connections_started", "forward_bytes", "reverse_bytes")
+_VOLUME = ("verdict", "connections_started", "connections_ended", "forward_bytes", "reverse_bytes")
 _PACKETS = "sum(forward_packets + reverse_packets) AS packets"
 _BYTES = "sum(forward_bytes + reverse_bytes) AS bytes"
+_LEFT = "HAVING connections != 0 OR bytes != 0 OR sum(connections_ended) != 0"
+"""Not what has all been taken back; packets have bytes."""
+_SHOWN = f"correction != '{ddl.TAKEN_BACK}'"
+"""The rows that stand for something by themselves."""
 
 
 def summary(
@@ -189,7 +193,8 @@ def timeline(
     rows = _counted(ledger, span, condition, bucket_seconds)
     sql = (
         f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
-        f"FROM ({rows.select('time', *_VOLUME)}) GROUP BY bucket, verdict_text ORDER BY bucket, verdict_text"
+        f"FROM ({rows.select('time', *_VOLUME)}) GROUP BY bucket, verdict_text {_LEFT} "
+        "ORDER BY bucket, verdict_text"
     )
     return _asked(ledger, sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
         ["time", "verdict", "connections", "bytes"]
@@ -215,7 +220,7 @@ def edges(
     inner = (
         f"SELECT {_END_KEYS}, {keys}, {_CONNECTIONS}, {_PACKETS}, {_BYTES}, "
         "min(first_seen) AS first, max(last_seen) AS last "
-        f"FROM ({rows.select(*_EDGE)}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} "
+        f"FROM ({rows.select(*_EDGE)}) WHERE {chosen.sql} GROUP BY {_END_NAMES}, {keys} {_LEFT} "
         f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
     )
     sql = (
@@ -237,8 +242,8 @@ def _busiest(ledger: transport.Transport, rows: _Rows, limit: int) -> _Sql:
     if limit > _MOST_BUSIEST:
         return _Sql("1", {})
     sql = (
-        f"SELECT edge, {_CONNECTIONS}, max(last_seen) AS last "
-        f"FROM ({rows.select('edge', 'connections_started', 'last_seen')}) GROUP BY edge "
+        f"SELECT edge, {_CONNECTIONS}, {_BYTES}, max(last_seen) AS last "
+        f"FROM ({rows.select('edge', *_VOLUME, 'last_seen')}) GROUP BY edge {_LEFT} "
         "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
     )
     found = _asked(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
@@ -258,7 +263,7 @@ def graph(
     names = ", ".join(f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known"))
     inner = (
         f"SELECT src_kind, src_namespace, dst_kind, dst_namespace, {known}, verdict, {_CONNECTIONS}, "
-        f"{_BYTES} FROM ({rows.select(*_ENDS, *_VOLUME)}) GROUP BY {names}, verdict"
+        f"{_BYTES} FROM ({rows.select(*_ENDS, *_VOLUME)}) GROUP BY {names}, verdict {_LEFT}"
     )
     sql = (
         f"SELECT {_owned('src', 'src_kind')} AS src, {_owned('dst', 'dst_kind')} AS dst, src_namespace, "
@@ -291,7 +296,8 @@ def flows(
     by = f"toStartOfFiveMinutes(time) {order}, time {order}"
     last = "min(time)" if descending else "max(time)"
     times = (
-        f"SELECT time FROM flows WHERE {_WITHIN} AND ({condition.sql}) ORDER BY {by} LIMIT {{limit:UInt64}}"
+        f"SELECT time FROM flows WHERE {_WITHIN} AND {_SHOWN} AND ({condition.sql}) "
+        f"ORDER BY {by} LIMIT {{limit:UInt64}}"
     )
     chosen = f"{_WITHIN} AND time {'>=' if descending else '<='} (SELECT {last} FROM ({times}))"
     sql = f"{_rows(chosen, condition)} ORDER BY {by} LIMIT {{limit:UInt64}}"
@@ -445,8 +451,9 @@ def _counted(
             continue
         found.append((table, test))
         if silent:
-            mirrored = f" AND {ddl.MIRRORED}" if _TWIN[table] == "flows" else ""
-            found.append((_TWIN[table], f"{test}{mirrored} AND {ddl.unreported(_HOURS)}"))
+            raw = f"{ddl.MIRRORED} AND {ddl.unreported(_HOURS, 'dst_node')}"
+            unheard = raw if _TWIN[table] == "flows" else ddl.unreported(_HOURS)
+            found.append((_TWIN[table], f"{test} AND {unheard}"))
     return _Rows(found or [("flows", "0")], bound)  # of an empty span there are none
 
 
@@ -490,7 +497,7 @@ def _stretches(found: Sequence[tuple[str, Span]], name: str = "") -> Iterator[_S
 
 def _rows(moment: str, condition: filters.Condition) -> str:
     names = f"{_name('src', 'src_address')} AS src, {_name('dst', 'dst_address')} AS dst"
-    return f"SELECT *, {names} FROM flows WHERE {moment} AND ({condition.sql})"
+    return f"SELECT *, {names} FROM flows WHERE {moment} AND {_SHOWN} AND ({condition.sql})"
 
 
 def _known(side: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from model import errors
+from model import columns, errors
 from store import ddl
 
 
@@ -24,15 +25,30 @@ def fitting(table: str, batch: pa.RecordBatch | pa.Table) -> pa.Table:
         StoreError: If a column is missing, has another type or has nulls, with ClickHouse's code for it.
     """
     schema = ddl.TABLES[table]
-    if missing := [name for name in schema.names if name not in batch.schema.names]:
-        raise errors.StoreError(f"Code: 8. {table} needs a column {missing[0]} (THERE_IS_NO_COLUMN)", code=8)
     rows = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    if table == "flows" and "peer_node" in rows.schema.names:
+        rows = _of_schema_3(rows)
+    if missing := [name for name in schema.names if name not in rows.schema.names]:
+        raise errors.StoreError(f"Code: 8. {table} needs a column {missing[0]} (THERE_IS_NO_COLUMN)", code=8)
     rows = rows.select(schema.names).unify_dictionaries().combine_chunks()
     for position, field in enumerate(schema):
         column = rows.column(position)
         _check(table, field, column)
         if isinstance(column.type, pa.DictionaryType) and column.num_chunks:
             rows = _distinct(rows, position, column)
+    return rows
+
+
+def _of_schema_3(rows: pa.Table) -> pa.Table:
+    """Flows as an older Flowledger has spooled them, with the columns of today."""
+    reporter, node, peer = (rows.column(name).cast(pa.string()) for name in ("reporter", "node", "peer_node"))
+    for side, other in (("src", "dst"), ("dst", "src")):
+        said = {word: pc.equal(reporter, pa.scalar(word)) for word in (side, other, "both")}
+        end = pc.if_else(pc.or_(said[side], said["both"]), node, pc.if_else(said[other], peer, ""))
+        rows = rows.append_column(ddl.TABLES["flows"].field(f"{side}_node"), end.dictionary_encode())
+    for name in ("src_zone", "dst_zone", "node_traffic", "correction"):
+        blank = columns.blank(columns.TEXT, rows.num_rows)
+        rows = rows.append_column(ddl.TABLES["flows"].field(name), blank)
     return rows
 
 

@@ -146,20 +146,21 @@ class Writer:
 
         What cannot be put on the disk now is said the next time.
         """
-        with self._counting:
-            delivered, gone = self._delivered, self._gone.copy()
+        with self._counting:  # whoever else states something meanwhile has nothing of this to say
+            delivered, self._delivered = self._delivered, 0
+            gone, self._gone = self._gone, collections.Counter()
         reasons = sorted({f"{table}: {_WORDS[reason]}" for table, reason in gone})
         row: dict[str, object] = {
             "time": time, "node": node, "source": SOURCE, "observed": delivered, "lost": 0,
             "discarded": sum(rows for (table, _), rows in gone.items() if table == "flows"),
             "incomplete": 0, "note": "; ".join(reasons),
         }  # fmt: skip
-        if self._spool.append(
+        if not self._spool.append(
             "completeness", columns.batch(ddl.COMPLETENESS, {k: [v] for k, v in row.items()})
         ):
             with self._counting:
-                self._delivered -= delivered
-                self._gone -= gone
+                self._delivered += delivered
+                self._gone += gone
 
     def _count_discarded(self, table: str, reason: str, rows: int) -> None:
         self._metrics.discarded_rows.labels(table, reason).inc(rows)

@@ -69,7 +69,7 @@ def flows(first: int, count: int) -> pa.RecordBatch:
         "src_workload": [f"w{one % 5}" for one in number.tolist()],
         # every third is a mirrored report, which the hours alone have, in a table of its own
         "reporter": ["src" if one % 3 else "dst" for one in number.tolist()],
-        "peer_node": ["node-2" if one % 3 == 1 else "" for one in number.tolist()],
+        "dst_node": ["node-2" if one % 3 == 1 else "" for one in number.tolist()],
     }
     blank = [
         columns.blank(c.arrow, count) if c.name not in said else _array(c.arrow, said[c.name])

@@ -37,7 +37,7 @@ def test_each_stage_adds_columns_and_changes_none() -> None:
     assert set(joined.names) < set(identified.names)
     assert all(identified.field(name) == joined.field(name) for name in joined.names)
     added = set(identified.names) - set(joined.names)
-    assert {"src_pod", "dst_namespace", "service", "reporter", "peer_node"} <= added
+    assert {"src_pod", "dst_namespace", "service", "reporter", "src_node", "correction"} <= added
 
 
 def test_no_column_may_be_null() -> None:

@@ -17,7 +17,10 @@ CREATE OR REPLACE TABLE services AS `ledger_local`.services
 ENGINE = Distributed('flowledger', 'ledger_local', 'services', cityHash64(address));
 
 CREATE OR REPLACE TABLE policies AS `ledger_local`.policies
-ENGINE = Distributed('flowledger', 'ledger_local', 'policies', cityHash64(kind, namespace, name));
+ENGINE = Distributed('flowledger', 'ledger_local', 'policies', cityHash64(kind, api_group, namespace, name));
+
+CREATE OR REPLACE TABLE watched AS `ledger_local`.watched
+ENGINE = Distributed('flowledger', 'ledger_local', 'watched', cityHash64(source));
 
 CREATE OR REPLACE TABLE flows_minute AS `ledger_local`.flows_minute
 ENGINE = Distributed('flowledger', 'ledger_local', 'flows_minute');

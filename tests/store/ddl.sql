@@ -30,7 +30,12 @@ CREATE TABLE IF NOT EXISTS flows
     attribution LowCardinality(String) CODEC(ZSTD(1)),
     drop_reason LowCardinality(String) CODEC(ZSTD(1)),
     reporter LowCardinality(String) CODEC(ZSTD(1)),
-    peer_node LowCardinality(String) CODEC(ZSTD(1)),
+    src_node LowCardinality(String) CODEC(ZSTD(1)),
+    dst_node LowCardinality(String) CODEC(ZSTD(1)),
+    src_zone LowCardinality(String) CODEC(ZSTD(1)),
+    dst_zone LowCardinality(String) CODEC(ZSTD(1)),
+    node_traffic LowCardinality(String) CODEC(ZSTD(1)),
+    correction LowCardinality(String) CODEC(ZSTD(1)),
     src_kind LowCardinality(String) CODEC(ZSTD(1)),
     src_namespace LowCardinality(String) CODEC(ZSTD(1)),
     src_workload_kind LowCardinality(String) CODEC(ZSTD(1)),
@@ -293,20 +298,29 @@ SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory =
 CREATE TABLE IF NOT EXISTS endpoints
 (
     address IPv6,
+    uid String CODEC(ZSTD(1)),
     kind LowCardinality(String),
     namespace LowCardinality(String),
     workload_kind LowCardinality(String),
     workload LowCardinality(String),
     pod String CODEC(ZSTD(1)),
     node LowCardinality(String),
+    zone LowCardinality(String),
     labels_id UInt64,
+    service_account LowCardinality(String),
+    ports LowCardinality(String),
+    probe_ports LowCardinality(String),
     valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    sure_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    sure_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    INDEX written written TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(written)
-ORDER BY (address, valid_from, kind, namespace, workload, pod)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
+ORDER BY (address, uid, valid_from)
+TTL toDate(valid_to) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
+SETTINGS min_age_to_force_merge_seconds = 86400, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS services
 (
@@ -317,16 +331,21 @@ CREATE TABLE IF NOT EXISTS services
     service LowCardinality(String),
     port_name LowCardinality(String),
     valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    sure_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    sure_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    written DateTime64(9, 'UTC') CODEC(ZSTD(1))
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    INDEX written written TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(written)
-ORDER BY (address, port, protocol, valid_from, namespace, service)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
+ORDER BY (address, port, protocol, namespace, service, port_name, valid_from)
+TTL toDate(valid_to) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
+SETTINGS min_age_to_force_merge_seconds = 86400, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS policies
 (
     kind LowCardinality(String),
+    api_group LowCardinality(String),
     namespace LowCardinality(String),
     name String CODEC(ZSTD(1)),
     tier LowCardinality(String),
@@ -334,10 +353,23 @@ CREATE TABLE IF NOT EXISTS policies
     document String CODEC(ZSTD(3)),
     valid_from DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     valid_to DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    INDEX written written TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (kind, api_group, namespace, name, valid_from)
+TTL toDate(valid_to) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
+SETTINGS min_age_to_force_merge_seconds = 86400, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
+
+CREATE TABLE IF NOT EXISTS watched
+(
+    source LowCardinality(String),
+    since DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    as_of DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     written DateTime64(9, 'UTC') CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(written)
-ORDER BY (kind, namespace, name, valid_from)
+ORDER BY source
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -500,7 +532,7 @@ GROUP BY bucket, src_address, dst_address, dst_port, protocol, verdict, deciding
 CREATE MATERIALIZED VIEW IF NOT EXISTS flows_hour_mirrored_filled TO flows_hour_mirrored AS
 SELECT
     bucket AS time,
-    peer_node,
+    peer_node_kept AS peer_node,
     dst_port,
     protocol,
     verdict,
@@ -533,7 +565,7 @@ FROM
 (
 SELECT
     toDateTime64(toStartOfHour(time), 9, 'UTC') AS bucket,
-    peer_node,
+    dst_node AS peer_node_kept,
     dst_port,
     protocol,
     verdict,
@@ -563,8 +595,8 @@ SELECT
     min(time) AS earliest,
     max(time) AS latest
 FROM flows
-WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-GROUP BY bucket, peer_node, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept, direction_kept
+WHERE reporter = 'src' AND verdict != 'denied' AND dst_node != ''
+GROUP BY bucket, peer_node_kept, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept, direction_kept
 );
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS flows_minute_filled TO flows_minute AS
@@ -631,7 +663,7 @@ SELECT
     min(time) AS earliest,
     max(time) AS latest
 FROM flows
-WHERE NOT (reporter = 'src' AND verdict != 'denied' AND peer_node != '')
+WHERE NOT (reporter = 'src' AND verdict != 'denied' AND dst_node != '')
 GROUP BY bucket, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_labels_id, src_address_kept, dst_address_kept, src_pod_kept, dst_pod_kept, direction_kept
 );
 
@@ -639,8 +671,8 @@ CREATE OR REPLACE VIEW flows_counted AS
 SELECT *
 FROM flows
 WHERE NOT (
-    reporter = 'src' AND verdict != 'denied' AND peer_node != ''
-    AND (peer_node, toStartOfHour(time)) GLOBAL IN (SELECT node, toStartOfHour(time) FROM completeness_hour WHERE 1)
+    reporter = 'src' AND verdict != 'denied' AND dst_node != ''
+    AND (dst_node, toStartOfHour(time)) GLOBAL IN (SELECT node, toStartOfHour(time) FROM completeness_hour WHERE 1)
 );
 
 CREATE OR REPLACE VIEW flows_minute_counted AS
@@ -648,7 +680,7 @@ SELECT time, edge, src_address, dst_address, dst_port, protocol, verdict, decidi
 FROM flows_minute
 UNION ALL
 SELECT toDateTime64(toStartOfMinute(first_seen), 9, 'UTC') AS time, edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, first_seen, last_seen
-FROM (SELECT time, cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '')), cityHash64(deciding_rule), cityHash64(attribution)) AS edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND peer_node != '' AND (toStartOfHour(time), peer_node) GLOBAL IN (
+FROM (SELECT time, cityHash64(cityHash64(src_kind), cityHash64(src_namespace), if(src_workload = '', cityHash64(src_pod), cityHash64(src_workload)), if(src_workload = '' AND src_pod = '', cityHash64(src_address), 0), cityHash64(dst_kind), cityHash64(dst_namespace), if(dst_workload = '', cityHash64(dst_pod), cityHash64(dst_workload)), if(dst_workload = '' AND dst_pod = '', cityHash64(dst_address), 0), dst_port, protocol, cityHash64(verdict), cityHash64(multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '')), cityHash64(deciding_rule), cityHash64(attribution)) AS edge, src_address, dst_address, dst_port, protocol, verdict, deciding_rule, attribution, src_kind, src_namespace, src_workload_kind, src_workload, src_pod, src_labels_id, dst_kind, dst_namespace, dst_workload_kind, dst_workload, dst_pod, dst_labels_id, multiIf(egress_action = 'deny', 'egress', ingress_action != '', 'ingress', egress_action != '', 'egress', '') AS direction, forward_packets, forward_bytes, reverse_packets, reverse_bytes, connections_started, connections_ended, time AS first_seen, time AS last_seen FROM flows WHERE reporter = 'src' AND verdict != 'denied' AND dst_node != '' AND (toStartOfHour(time), dst_node) GLOBAL IN (
     SELECT toStartOfHour(time) AS hour, node FROM peers WHERE 1 AND (time, node) GLOBAL NOT IN (SELECT time, node FROM completeness_hour WHERE 1)
 ));
 

@@ -119,6 +119,7 @@ def test_replicated_text_differs_in_engine_and_tokens(at: int) -> None:
         "endpoints": f"ReplacingMergeTree({PATH}, written)",
         "services": f"ReplacingMergeTree({PATH}, written)",
         "policies": f"ReplacingMergeTree({PATH}, written)",
+        "watched": f"ReplacingMergeTree({PATH}, written)",
         "flows_minute": f"AggregatingMergeTree({PATH})",
         "flows_hour": f"AggregatingMergeTree({PATH})",
         "flows_day": f"AggregatingMergeTree({PATH})",
@@ -192,9 +193,9 @@ def test_shard_that_lags_is_brought_up(cluster: list[Server], database: str, spr
         behind.command("TRUNCATE TABLE schema_migrations", {})
         behind.command("INSERT INTO schema_migrations VALUES (2, now64(3))", {})
     with _opened(f"{cluster[0].native_url}/{database}") as ledger:
-        with pytest.raises(errors.StoreError, match="schema version 2 and this Flowledger needs 3"):
+        with pytest.raises(errors.StoreError, match="schema version 2 and this Flowledger needs 4"):
             migrations.check(ledger)
-        assert _make(_url(cluster[0], database)) == (2, 3)
+        assert _make(_url(cluster[0], database)) == (2, 4)
         migrations.check(ledger)
 
 
@@ -292,11 +293,12 @@ def _random_rows(dice: random.Random, hour: int, count: int) -> list[dict[str, o
             "src_port": dice.randrange(1024, 65536), "dst_port": dice.choice([53, 80, 443]),
             "verdict": dice.choice(["allowed", "allowed", "denied", "unknown"]),
             "src_workload": dice.choice(["web", "cart"]), "src_labels_id": dice.randrange(1, 5),
-            "forward_bytes": dice.randrange(1 << 40), "node": src, "peer_node": dst, "reporter": "src",
+            "forward_bytes": dice.randrange(1 << 40), "node": src, "src_node": src, "dst_node": dst,
+            "reporter": "src",
         }  # fmt: skip
         rows.append(row)
         if dice.random() < 0.5:
-            rows.append(row | {"node": dst, "peer_node": src, "reporter": "dst"})
+            rows.append(row | {"node": dst, "reporter": "dst"})
     return rows
 
 

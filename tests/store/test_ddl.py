@@ -105,9 +105,9 @@ def test_views_count_nothing_twice(
     owner: transport.Transport, flows: Build, completeness: Build, hour: int
 ) -> None:
     noon = hour + 12 * 60 * MINUTE
-    over = {"node": "a", "reporter": "src", "peer_node": "b", "time": noon + 1}
-    back = {"node": "b", "reporter": "dst", "peer_node": "a", "time": noon + 1}
-    owner.insert("flows", flows(over, back, {**over, "verdict": "denied"}, {**over, "peer_node": "silent"}))
+    over = {"node": "a", "reporter": "src", "dst_node": "b", "time": noon + 1}
+    back = {"node": "b", "reporter": "dst", "src_node": "a", "time": noon + 1}
+    owner.insert("flows", flows(over, back, {**over, "verdict": "denied"}, {**over, "dst_node": "silent"}))
     midnight = {"node": "silent", "time": hour + 1}  # and in no other hour of the day
     owner.insert("completeness", completeness({"node": "b", "time": noon + 9 * MINUTE}, midnight))
     for table in ("flows", *ddl.ROLLUPS):

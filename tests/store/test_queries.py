@@ -45,9 +45,9 @@ def test_empty_ledger_has_empty_answers(reader: transport.Transport, span: queri
 def test_connection_over_two_nodes_counts_once(
     reader: transport.Transport, ledger: chdb.Embedded, flows: Build, completeness: Build, span: queries.Span
 ) -> None:
-    over = {"node": "a", "reporter": "src", "peer_node": "b"}
-    back = {"node": "b", "reporter": "dst", "peer_node": "a"}
-    ledger.insert("flows", flows(over, back, {**over, "verdict": "denied"}, {**over, "peer_node": "silent"}))
+    over = {"node": "a", "reporter": "src", "dst_node": "b"}
+    back = {"node": "b", "reporter": "dst", "src_node": "a"}
+    ledger.insert("flows", flows(over, back, {**over, "verdict": "denied"}, {**over, "dst_node": "silent"}))
     assert queries.summary(reader, span).flows == 4
     ledger.insert("completeness", completeness({"node": "a"}, {"node": "b"}))
     assert queries.summary(reader, span).flows == 3
@@ -57,7 +57,7 @@ def test_connection_over_two_nodes_counts_once(
 def test_peer_silent_in_that_hour_does_not_count(
     ledger: chdb.Embedded, flows: Build, completeness: Build, hour: int, span: queries.Span
 ) -> None:
-    ledger.insert("flows", flows({"node": "a", "reporter": "src", "peer_node": "b"}))
+    ledger.insert("flows", flows({"node": "a", "reporter": "src", "dst_node": "b"}))
     ledger.insert("completeness", completeness({"node": "b", "time": hour - SECOND}))
     assert queries.summary(ledger, span).flows == 1
 

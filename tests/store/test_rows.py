@@ -26,6 +26,26 @@ def test_plain_text_may_stand_for_a_dictionary(flows: Build) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reporter", "nodes"),
+    [
+        pytest.param("src", ("n", "p"), id="source"),
+        pytest.param("dst", ("p", "n"), id="destination"),
+        pytest.param("both", ("n", "n"), id="both"),
+        pytest.param("none", ("", ""), id="none"),
+    ],
+)
+def test_rows_that_an_older_flowledger_has_spooled_fit(
+    flows: Build, reporter: str, nodes: tuple[str, str]
+) -> None:
+    new = ("src_node", "dst_node", "src_zone", "dst_zone", "node_traffic", "correction")
+    given = pa.Table.from_batches([flows({"reporter": reporter, "node": "n"})]).drop_columns(list(new))
+    fitting = rows.fitting("flows", given.append_column("peer_node", pa.array(["p"])))
+    (row,) = fitting.to_pylist()
+    assert tuple(row[name] for name in new) == (*nodes, "", "", "", "")
+    assert fitting.schema.types == ddl.TABLES["flows"].types
+
+
+@pytest.mark.parametrize(
     ("column", "code"),
     [
         pytest.param(None, 8, id="missing"),

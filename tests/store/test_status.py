@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from model import columns
-from store import status, transport
+from store import ddl, status, transport
 
 Build = Callable[..., pa.RecordBatch]
 DAY = 86_400_000_000_000
@@ -14,7 +14,7 @@ DAY = 86_400_000_000_000
 
 def test_empty_ledger_has_a_status(asker: transport.Transport) -> None:
     found = status.read(asker)
-    assert (found.schema, found.span, found.summary) == (3, None, None)
+    assert (found.schema, found.span, found.summary) == (ddl.SCHEMA_VERSION, None, None)
     assert found.tables.column("table").to_pylist() in ([], ["schema_migrations"])
 
 

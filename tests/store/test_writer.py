@@ -260,7 +260,11 @@ def test_strange_refusal_of_a_ledger_that_does_not_answer_is_waited_out(node: No
 
 @pytest.mark.parametrize(
     ("schema", "because"),
-    [(0, "flowledger store init"), (2, "run `flowledger store migrate`"), (4, "run the Flowledger that")],
+    [
+        (0, "flowledger store init"),
+        (2, "run `flowledger store migrate`"),
+        (ddl.SCHEMA_VERSION + 1, "run the Flowledger that"),
+    ],
     ids=["none", "older", "newer"],
 )
 def test_ledger_of_another_schema_gets_no_rows(node: Node, schema: int, because: str) -> None:
@@ -280,18 +284,19 @@ def test_ledger_that_was_migrated_meanwhile_gets_no_more_rows(node: Node) -> Non
     """It refuses a column that it had; that is not the fault of the rows."""
     node.writer.insert("flows", plain(1, 2, 3, 4))
     node.step()
-    node.ledger.schema, node.ledger.refuse = 4, WRONG
+    node.ledger.schema, node.ledger.refuse = ddl.SCHEMA_VERSION + 1, WRONG
     node.writer.insert("flows", plain(5, 6, 7, 8))
     for _ in range(3):
         assert node.step(60.0) > 0
     assert len(node.ledger.offers) == 2
-    assert "schema version 4" in node.writer.check()
+    assert f"schema version {ddl.SCHEMA_VERSION + 1}" in node.writer.check()
     assert node.files("rejected") == []
 
 
 def test_schema_is_asked_once_while_all_goes_well(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(node.ledger, "query", lambda sql, _: asked.append(sql) or pa.table({"1": [3]}))
+    version = pa.table({"1": [ddl.SCHEMA_VERSION]})
+    monkeypatch.setattr(node.ledger, "query", lambda sql, _: asked.append(sql) or version)
     for number in range(0, 20, 4):
         node.writer.insert("flows", plain(*range(number, number + 4)))
         node.step()
@@ -360,6 +365,31 @@ def test_statement_of_completeness_has_ours_beside_it(node: Node) -> None:
     why = "flows: the ledger refuses them; policy_hits: the ledger refuses them"
     assert _statements(node) == [("node-1", 77, 4, 2, why)]
     assert _statements(node) == [("node-1", 77, 0, 0, "")]
+
+
+def test_statements_of_several_collectors_add_up(node: Node) -> None:
+    """Each of them says of the rows that were delivered what no other has said."""
+    node.writer.insert("flows", plain(1, 2, 3, 4))
+    node.step()
+    interval, together = sys.getswitchinterval(), threading.Barrier(8)
+
+    def state() -> None:
+        together.wait()
+        node.writer._state_own(77, "node-1")
+
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            threads = [threading.Thread(target=state) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            node.writer._delivered += 1
+    finally:
+        sys.setswitchinterval(interval)
+    said = [(time, observed) for _, time, observed, _, _ in _statements(node)]
+    assert sum(observed for time, observed in said if time == 77) == 4 + 30
 
 
 def test_statement_that_finds_no_room_is_made_the_next_time(node: Node) -> None:
