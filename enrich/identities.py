@@ -58,11 +58,10 @@ class Identities:
         """The number of a text; -1 where no identity has it."""
         return self._words.get(text, -1)
 
-    def words(self, numbers: npt.NDArray[np.int32]) -> pa.DictionaryArray[Any, Any]:
-        """Texts by their numbers, as a column of a flow batch."""
+    def word(self, number: int) -> str:
+        """The text with a number."""
         words, ranks = self._sorted()
-        there, places = distinct(ranks[numbers], len(words))
-        return dictionary(words, there, places)
+        return str(words[int(ranks[number])])
 
     def gathered(self, codes: spans.Codes) -> Gathered:
         """What the identities with these codes are called; ask it for a column."""

@@ -11,7 +11,14 @@ from model import enums
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What an address stood for."""
+    """What an address stood for.
+
+    Attributes:
+        node: Where it runs; a node's own name.
+        zone: Where that node stands.
+        ports: The ports that it declares, such as ``http=TCP/8080 TCP/9090``.
+        probe_ports: The ports at which its node's kubelet asks how it is, such as ``8080 9090``.
+    """
 
     kind: enums.EndpointKind
     namespace: str = ""
@@ -19,7 +26,11 @@ class Identity:
     workload: str = ""
     pod: str = ""
     node: str = ""
+    zone: str = ""
     labels_id: int = 0
+    service_account: str = ""
+    ports: str = ""
+    probe_ports: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,33 +1,23 @@
 """The feed from a folder of manifests: pods, nodes, services, network sets as files, read when they change.
 
 For clusters without an API server to ask, and for the lab. A pod's file has to carry its ``status`` (address,
-``startTime``); once the pod is gone, ``metadata.deletionTimestamp`` says since when its address is free.
+``startTime``); once the pod is gone, ``metadata.deletionTimestamp`` says since when its address is free, or
+else the file goes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
+import time
+from collections.abc import Callable
 
-from enrich import identity, services, workload
-from model import address, cluster, enums, errors, manifest
+from enrich import changes, contents, history, lives, names
+from model import cluster, errors, manifest
 from runtime import logs
 
 _limited = logs.Limited(__name__)
-_FINISHED = ("Succeeded", "Failed")
 
 _Stamp = tuple[int, int, int]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that a feed knows."""
-
-    documents: tuple[manifest.Document, ...] = ()
-    claims: tuple[identity.Claim, ...] = ()
-    networks: tuple[identity.NetworkName, ...] = ()
-    services: tuple[identity.ServicePort, ...] = ()
-    labels: dict[int, dict[str, str]] = dataclasses.field(default_factory=dict)
 
 
 class Folder:
@@ -35,6 +25,7 @@ class Folder:
 
     Args:
         path: A folder, or one file.
+        now: The time, in ns since 1970.
 
     Raises:
         SetupError: If there is no such folder.
@@ -42,123 +33,95 @@ class Folder:
             good content, and a warning says so.
     """
 
-    def __init__(self, path: pathlib.Path) -> None:
-        self._path = path
+    def __init__(self, path: pathlib.Path, now: Callable[[], int] = time.time_ns) -> None:
+        self._path, self._now = path, now
         self._files: dict[pathlib.Path, tuple[_Stamp, list[manifest.Document]]] = {}
+        self._history = history.History(lives.Clock(exact=True))
+        self._kinds: set[tuple[str, str]] = set()
+        self._read_at = now()
+        self.names = names.Names()
+        """All that it has said."""
         for file in manifest.files(path):
-            self._files[file] = _stamp(file), manifest.read(file)
-        self.snapshot = _snapshot(self._documents())
+            self._files[file] = _stamp(file), _documents(file)
+        self._learned: changes.Changes | None = self._learn(set(self._files))
 
-    def refresh(self) -> bool:
-        """Read what has changed; whether anything has."""
-        changed = False
+    def refresh(self) -> changes.Changes:
+        """Read what has changed, and say what is new."""
+        learned, self._learned = self._learned, None
+        return learned or self._learn(self._changed())
+
+    def said(self) -> changes.Changes:
+        """All that it has found out and remembers."""
+        return self._history.said()
+
+    def _changed(self) -> set[pathlib.Path]:
+        """The files whose documents are others now."""
         try:
             files = manifest.files(self._path)
-        except (
-            errors.SetupError
-        ) as error:  # for a moment, or for good: what we know is still the best we have
+        except errors.SetupError as error:  # for a moment, or for good: what we know is the best we have
             _limited.warning("manifests are away", error=str(error))
-            return False
+            return set()
+        changed = set()
         for file in files:
             try:
                 stamp = _stamp(file)
                 if file not in self._files or self._files[file][0] != stamp:
                     self._files[file] = stamp, self._read(file)
-                    changed = True
+                    changed.add(file)
             except FileNotFoundError:  # it went between listing and reading
-                changed = True
-        for gone in self._files.keys() - set(files):
-            del self._files[gone]
-            changed = True
-        if changed:
-            self.snapshot = _snapshot(self._documents())
-        return changed
+                continue
+        gone = self._files.keys() - set(files)
+        for file in gone:
+            del self._files[file]
+        return changed | gone
 
     def _read(self, file: pathlib.Path) -> list[manifest.Document]:
         try:
-            documents = manifest.read(file)
-            cluster.read(documents)
+            return _documents(file)
         except errors.ManifestError as error:
             _limited.warning("manifest not taken over", error=str(error))
             return self._files[file][1] if file in self._files else []
-        return documents
 
-    def _documents(self) -> list[manifest.Document]:
-        return [document for _, documents in self._files.values() for document in documents]
+    def _learn(self, changed: set[pathlib.Path]) -> changes.Changes:
+        at, alive, self._read_at = self._now(), self._read_at, self._now()
+        self.names.cover(0, at)
+        if not changed:
+            return changes.Changes()
+        for file in changed & self._files.keys():
+            for document in self._files[file][1]:
+                self._history.changed(document, at)
+        self._count(alive, at)
+        news = self._history.news()
+        self.names.take(news)
+        return news
+
+    def _count(self, alive: int, at: int) -> None:
+        """Say what there is, so that the rest is known to be gone."""
+        present: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        for _, documents in self._files.values():
+            for document in documents:
+                group, kind, namespace, name = contents.owner(document)
+                uid = document.field().at("metadata", "uid")
+                present.setdefault((group, kind), []).append((namespace, name, uid.text() if uid else ""))
+        for group, kind in self._kinds | present.keys():
+            self._history.listed(group, kind, present.get((group, kind), []), alive, at)
+        self._kinds = set(present)
+
+
+def _documents(file: pathlib.Path) -> list[manifest.Document]:
+    """What there is of use in a file.
+
+    Raises:
+        ManifestError: If it is wrong.
+    """
+    documents = manifest.read(file)
+    cluster.read(documents)
+    kept = [document for document in documents if (document.group, document.kind) in history.KINDS]
+    for document in kept:
+        contents.owner(document)
+    return kept
 
 
 def _stamp(file: pathlib.Path) -> _Stamp:
     status = file.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _snapshot(documents: list[manifest.Document]) -> Snapshot:
-    objects = cluster.read(documents)
-    claims = [claim for pod in objects.pods for claim in _pod_claims(pod)]
-    claims += [claim for node in objects.nodes for claim in _node_claims(node)]
-    return Snapshot(
-        documents=tuple(documents),
-        claims=tuple(claims),
-        networks=tuple(name for group in objects.network_sets for name in _network_names(group)),
-        services=tuple(port for service in objects.services for port in _service_ports(service)),
-        labels={identity.labels_id(pod.labels): pod.labels for pod in objects.pods if pod.labels},
-    )
-
-
-def _pod_claims(pod: cluster.Pod) -> list[identity.Claim]:
-    """A pod on its node's network has no address of its own; a finished one has given its up."""
-    if pod.host_network:
-        return []
-    kind, name = workload.owner(pod)
-    who = identity.Identity(
-        kind=enums.EndpointKind.POD, namespace=pod.namespace, workload_kind=kind, workload=name, pod=pod.name,
-        node=pod.node, labels_id=identity.labels_id(pod.labels),
-    )  # fmt: skip
-    end = pod.deleted or ((pod.finished or pod.started) if pod.phase in _FINISHED else identity.FOREVER)
-    return [
-        _claim(text, pod.uid or f"{pod.namespace}/{pod.name}", who, pod.started, end)
-        for text in pod.addresses
-        if end > pod.started
-    ]
-
-
-def _claim(text: str, uid: str, who: identity.Identity, start: int, end: int) -> identity.Claim:
-    """A manifest's times are meant as they are written."""
-    return identity.Claim(
-        address=address.pack(text), uid=uid, identity=who, valid_from=start, sure_from=start,
-        sure_to=end, valid_to=end,
-    )  # fmt: skip
-
-
-def _node_claims(node: cluster.Node) -> list[identity.Claim]:
-    who = identity.Identity(
-        kind=enums.EndpointKind.NODE, workload_kind="Node", workload=node.name, node=node.name
-    )
-    return [_claim(text, node.uid or node.name, who, 0, identity.FOREVER) for text in node.addresses]
-
-
-def _network_names(group: cluster.NetworkSet) -> list[identity.NetworkName]:
-    who = identity.Identity(
-        kind=enums.EndpointKind.NETWORK_SET, namespace=group.namespace, workload_kind="NetworkSet",
-        workload=group.name,
-    )  # fmt: skip
-    return [
-        identity.NetworkName(network=network, identity=who, valid_from=0, valid_to=identity.FOREVER)
-        for network in group.networks
-    ]
-
-
-def _service_ports(service: cluster.Service) -> list[identity.ServicePort]:
-    """Each port at each of its addresses, and where there is one, at every node's."""
-    dialled = [
-        (address.pack(text), port.number, port) for text in service.addresses for port in service.ports
-    ]
-    dialled += [(services.EVERY_NODE, port.node_port, port) for port in service.ports if port.node_port]
-    return [
-        identity.ServicePort(
-            address=at, port=number, protocol=port.protocol.value,
-            namespace=service.namespace, service=service.name, port_name=port.name,
-            valid_from=0, valid_to=identity.FOREVER,
-        )
-        for at, number, port in dialled
-    ]  # fmt: skip

@@ -109,19 +109,13 @@ def _untangled(claimed: Claimed) -> tuple[asof.Keys, asof.Times, Codes]:
         return keys, times, np.zeros(0, np.int32)
     # Each claim adds its owner's number where it begins and takes it away where it ends: wherever one claim
     # alone is open, the sum is that owner's number.
-    plus = [np.ones(len(part[0]), np.int64) for part in (sure, possible)]
-    change = np.zeros((len(keys), 4), np.int64)
-    split = 2 * len(sure[0])
-    change[:split, 0] = np.concatenate([plus[0], -plus[0]])
-    change[:split, 1] = np.concatenate([sure[1], -sure[1]])
-    change[split:, 2] = np.concatenate([plus[1], -plus[1]])
-    change[split:, 3] = np.concatenate([possible[1], -possible[1]])
     order = np.lexsort((times, keys))
     keys, times = keys[order], times[order]
-    surely, sure_owner, maybe, maybe_owner = np.cumsum(change[order], axis=0).T
-    nobody_sure = surely == 0
-    owners = np.full(len(keys), AMBIGUOUS, np.int64)
+    owners = np.full(len(keys), AMBIGUOUS, np.int32)
+    surely, sure_owner = _sums(sure[1], 0, order)
     owners[surely == 1] = sure_owner[surely == 1]
+    nobody_sure = surely == 0
+    maybe, maybe_owner = _sums(possible[1], 2 * len(sure[0]), order)
     alone = nobody_sure & (maybe == 1)
     owners[alone] = maybe_owner[alone]
     owners[nobody_sure & (maybe == 0)] = NOBODY
@@ -129,7 +123,23 @@ def _untangled(claimed: Claimed) -> tuple[asof.Keys, asof.Times, Codes]:
     keys, times, owners = keys[settled], times[settled], owners[settled]
     new = np.append(True, (keys[1:] != keys[:-1]) | (owners[1:] != owners[:-1]))
     new &= times != identity.FOREVER  # what ends then does not end
-    return keys[new], times[new], owners[new].astype(np.int32)
+    return keys[new], times[new], owners[new]
+
+
+def _sums(owners: npt.NDArray[np.int64], place: int, order: npt.NDArray[np.int64]) -> tuple[Codes, Codes]:
+    """How many claims are open at each moment, and the sum of their owners' numbers, modulo 2^32.
+
+    Args:
+        owners: Whose the claims are; all their beginnings, then all their ends, are among the moments.
+        place: From where on.
+        order: The order of the moments.
+    """
+    found = []
+    for each in (np.ones(len(owners), np.int32), owners.astype(np.int32)):
+        change = np.zeros(len(order), np.int32)
+        change[place : place + 2 * len(each)] = np.concatenate([each, -each])
+        found.append(np.cumsum(change[order], dtype=np.int32))
+    return found[0], found[1]
 
 
 def _united(

@@ -135,6 +135,30 @@ class NetworkSet:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostEndpoint:
+    """Calico's HostEndpoint: an interface of a host, and the addresses that it is expected to have."""
+
+    name: str
+    node: str
+    addresses: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSlice:
+    """Some of what stands behind a service.
+
+    Attributes:
+        made_by_hand: Whether no selector of the service made it, so that it may be of anything anywhere.
+        addresses: None where it is of names.
+    """
+
+    namespace: str
+    service: str
+    made_by_hand: bool
+    addresses: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
     """What stands between pods and their workload: a ReplicaSet, a Job. Empty kind where nothing owns it."""
 
@@ -449,6 +473,32 @@ def network_set(document: manifest.Document) -> NetworkSet:
         uid=_text(document.field().at("metadata", "uid")),
         created=_time(document.field().at("metadata", "creationTimestamp")),
     )  # fmt: skip
+
+
+def host_endpoint(document: manifest.Document) -> HostEndpoint:
+    """Calico's HostEndpoint."""
+    _, name, _ = _metadata(document)
+    field = document.field()
+    return HostEndpoint(
+        name=name, node=_text(field.at("spec", "node")),
+        addresses=tuple(_address(a) for a in _list(field.at("spec", "expectedIPs"))),
+    )  # fmt: skip
+
+
+def endpoint_slice(document: manifest.Document) -> EndpointSlice:
+    """A slice of endpoints."""
+    namespace, name, labels = _metadata(document)
+    field = document.field()
+    kind = field.get("addressType")
+    listed = _list(field.get("endpoints")) if kind and kind.value in ("IPv4", "IPv6") else []
+    return EndpointSlice(
+        namespace=namespace, service=labels.get("kubernetes.io/service-name", name),
+        made_by_hand=labels.get("endpointslice.kubernetes.io/managed-by") != _SLICE_CONTROLLER,
+        addresses=tuple(_address(a) for one in listed for a in _list(one.get("addresses"))),
+    )  # fmt: skip
+
+
+_SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
 
 
 def _workload(document: manifest.Document) -> Workload:

@@ -69,7 +69,10 @@ class EndpointKind(enum.StrEnum):
 
     POD = "pod"
     NODE = "node"
+    HOST_ENDPOINT = "host_endpoint"
+    """A host that Calico protects and that is no node of the cluster."""
     NETWORK_SET = "network_set"
+    """Addresses that somebody has given a name, by a network set or by a service's hand-made endpoints."""
     PRIVATE = "private"
     """An address from private space (RFC 1918, RFC 4193, link-local) that nobody claims."""
     PUBLIC = "public"

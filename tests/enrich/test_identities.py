@@ -34,7 +34,8 @@ def test_columns_say_what_the_identities_say(whos: list[identity.Identity], data
         assert column.type == columns.TEXT
         assert column.to_pylist() == [getattr(listed[code], name) for code in asked]
     assert end.labels().to_pylist() == [listed[code].labels_id for code in asked]
-    assert known.words(known.texts("node")[asked]).to_pylist() == [listed[code].node for code in asked]
+    words = [known.word(number) for number in known.texts("node")[asked].tolist()]
+    assert words == [listed[code].node for code in asked]
 
 
 @given(IDENTITIES)
