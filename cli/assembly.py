@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import pathlib
 import socket
 import subprocess
 import time
@@ -17,10 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import prometheus_client
 
 from app import launch
+from cli import authority, feeds, naming, recorder
 from cli import ledger as ledgers
-from cli import recorder
 from collector import collector
-from enrich import manifests
 from model import errors
 from runtime import component, metrics, probes, settings
 from store import access, gateway, limits, location, retention, spool, transport, writer
@@ -117,15 +115,18 @@ def running(
     """
     registry = prometheus_client.CollectorRegistry()
     measured = metrics.Metrics(registry)
-    feed = (
-        manifests.Folder(pathlib.Path(configured.enrich.manifests)) if configured.enrich.manifests else None
-    )
-    recording = recorder.Recorder(feed, measured)
+    which = "none" if into and not configured.enrich.feed else "store"
+    which = feeds.kind(configured.enrich, "kubernetes" if with_gateway else which)
+    reader, named = feeds.Ledger(), naming.Naming(measured)
+    known = feeds.local(which, configured.enrich, reader)
+    if known:
+        named.follow(known)
+    recording = recorder.Recorder(named, measured)
     admitted = gateway_access(configured.gateway) if with_gateway else access.Access()
     with contextlib.ExitStack() as undo:
         collectors = []
         for node in nodes:
-            collectors.append(collector.Collector(node, recording.record, recording.policies, measured))
+            collectors.append(collector.Collector(node, recording.record, named.policies, measured))
             undo.callback(collectors[-1].close)
         ledger = into or transport.open(configured.store.url, configured.store.retention_days)
         undo.callback(ledger.close)
@@ -133,6 +134,7 @@ def running(
             raise errors.SetupError(
                 f"{location.shown(configured.store.url)} is read-only: record into a folder, with --store chdb:///FOLDER"
             )
+        reader.open(ledger)
         group = component.Group()
         undo.callback(group.stop)
         checks = {one.node: one.check for one in collectors}
@@ -149,6 +151,14 @@ def running(
             checks["store"] = spooled.check
             if configured.store.retention_bytes:
                 group.start(retention.Keeper(ledger, configured.store.retention_bytes))
+        writes_names = with_gateway and bool(nodes) and ledger.takes_rows
+        if which == "kubernetes":
+            cluster = feeds.cluster(configured.enrich, measured, ledger if writes_names else None)
+            named.follow(cluster)
+            group.start(cluster)
+            authority.wait(cluster.watching)
+        if writes_names and which in ("kubernetes", "manifests"):
+            authority.start(group, named, ledger, configured, measured)
         if with_gateway:
             at = configured.gateway
             served = gateway.Gateway(ledger, at.host, at.port, admitted, _limits(at))
@@ -157,7 +167,7 @@ def running(
                 url = ledgers.url(dataclasses.replace(at, port=served.port))
                 group.start(App(url, configured.app))
         if configured.metrics.port:
-            group.start(_probes(configured.metrics, registry, checks))
+            group.start(serve_probes(configured.metrics, registry, checks))
         for one in collectors:
             group.start(one)
         yield ledger
@@ -182,9 +192,10 @@ def _limits(configured: settings.Gateway) -> limits.Limits:
     )
 
 
-def _probes(
+def serve_probes(
     configured: settings.Metrics,
     registry: prometheus_client.CollectorRegistry,
     checks: Mapping[str, probes.Check],
 ) -> probes.Probes:
+    """The metrics and the health of a process, for Prometheus and Kubernetes."""
     return probes.Probes(configured.host, configured.port, registry, alive={}, ready=checks)

@@ -38,6 +38,7 @@ class Wanted:
     form: str
     folder: pathlib.Path | None
     manifests: pathlib.Path | None
+    churn: float | None = None
 
 
 def run(configured: settings.Settings, wanted: Wanted) -> int:
@@ -119,7 +120,7 @@ def _inside(
     """Process 1 of the sandbox: everything runs below it."""
     ended = up.Ending()
     screen = output.console(stderr=True)
-    with _lab(folder, manifests) as lab:
+    with _lab(folder, manifests, wanted.churn) as lab:
         configured = dataclasses.replace(
             configured,
             enrich=settings.Enrich(manifests=str(folder / "cluster")),
@@ -151,13 +152,16 @@ def _inside(
 
 
 @contextlib.contextmanager
-def _lab(folder: pathlib.Path, manifests: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+def _lab(
+    folder: pathlib.Path, manifests: pathlib.Path, churn: float | None
+) -> Iterator[subprocess.Popen[str]]:
     """The lab's process, once all is built.
 
     Raises:
         SetupError: If it cannot be built; the lab's own words.
     """
     command = [sys.executable, "-m", "lab.main", "--folder", str(folder), "--manifests", str(manifests)]
+    command += ["--churn", str(churn)] if churn else []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

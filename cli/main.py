@@ -19,7 +19,10 @@ from model import columns, errors
 from runtime import logs, settings
 
 _SETTINGS: tuple[tuple[str, str, Any], ...] = (
+    ("--feed", "enrich.feed", click.Choice(["kubernetes", "store", "manifests", "none"])),
     ("--manifests", "enrich.manifests", click.Path()),
+    ("--kubeconfig", "enrich.kubeconfig", click.Path()),
+    ("--context", "enrich.context", str),
     ("--store", "store.url", str),
     ("--gateway-port", "gateway.port", click.IntRange(0, 65535)),
     ("--app-port", "app.port", click.IntRange(0, 65535)),
@@ -37,6 +40,7 @@ _SETTINGS: tuple[tuple[str, str, Any], ...] = (
 """Flags that stand for a setting; their help is the setting's own text."""
 
 
+_FEED = ("--feed", "--manifests", "--kubeconfig", "--context")
 _NODE = ("--node", "--netns", "--interval", "--source", "--nflog-groups", "--nflog-grammars",
          "--nflog-pattern", "--zone", "--mark")  # fmt: skip
 
@@ -83,6 +87,11 @@ def cli(verbose: bool) -> None:
 @click.option(
     "--manifests", type=click.Path(path_type=pathlib.Path), help="Build another cluster than the shop."
 )
+@click.option(
+    "--churn",
+    type=click.FloatRange(0.1, 60),
+    help="Instead of the shop: a pod that is replaced every so many seconds, its address reused.",
+)
 @_takes("--gateway-port", "--app-port", "--metrics-port")
 def demo(
     seconds: float | None,
@@ -90,6 +99,7 @@ def demo(
     form: str,
     folder: pathlib.Path | None,
     manifests: pathlib.Path | None,
+    churn: float | None,
     **given: Any,
 ) -> None:
     """Show all of it: an online shop on two nodes, with real packets, policies and denials.
@@ -98,13 +108,13 @@ def demo(
     """
     from cli import demo as demo_command
 
-    wanted = demo_command.Wanted(seconds, with_app, form, folder, manifests)
+    wanted = demo_command.Wanted(seconds, with_app, form, folder, manifests, churn)
     sys.exit(demo_command.run(_load(given).settings, wanted))
 
 
 @cli.command()
 @click.option("--app/--no-app", "with_app", default=True, help="Whether to start the explorer.")
-@_takes("--manifests", "--store", "--gateway-port", "--app-port", "--metrics-port", *_NODE)
+@_takes(*_FEED, "--store", "--gateway-port", "--app-port", "--metrics-port", *_NODE)
 @click.option("--set-sysctls", "set_collector__set_sysctls", is_flag=True, default=None,
               help="Turn on the kernel's counting of bytes and times.")  # fmt: skip
 def up(with_app: bool, **given: Any) -> None:
@@ -115,7 +125,7 @@ def up(with_app: bool, **given: Any) -> None:
 
 
 @cli.command()
-@_takes("--manifests", "--store", "--metrics-port", *_NODE)
+@_takes(*_FEED, "--store", "--metrics-port", *_NODE)
 @click.option("--set-sysctls", "set_collector__set_sysctls", is_flag=True, default=None,
               help="Turn on the kernel's counting of bytes and times.")  # fmt: skip
 @click.option("--check", is_flag=True, help="Say what each source can give here, and end.")
@@ -138,6 +148,18 @@ def collect(check: bool, once: bool, form: str | None, **given: Any) -> None:
     else:
         into = collect_command.stream(form) if form else None
         up_command.run(loaded, with_gateway=False, with_app=False, into=into)
+
+
+@cli.command()
+@_takes("--store", "--metrics-port", "--kubeconfig", "--context")
+def watch(**given: Any) -> None:
+    """Watch the Kubernetes API, and write into the ledger who had which address when, for all collectors.
+
+    Several may run: a Lease says which of them writes.
+    """
+    from cli import watch as watch_command
+
+    watch_command.run(_load(given).settings)
 
 
 @cli.command()

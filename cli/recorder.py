@@ -10,15 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cli import naming
 from collector import collector
 from collector.counters import source as counters
-from enrich import enricher, manifests, timeline
-from model import cluster, columns, enums, errors
-from policy import owners, parse, prefixes
-from runtime import logs, metrics
+from model import columns, enums, errors
+from runtime import metrics
 from store import ddl
-
-_limited = logs.Limited(__name__)
 
 
 class Sink(typing.Protocol):
@@ -36,23 +33,17 @@ class Recorder:
     """Takes the reports of all collectors of this process.
 
     Args:
-        feed: What names addresses and policies; None if nothing does.
+        named: What names addresses.
         measured: The process's metrics.
-
-    Raises:
-        ManifestError: If a policy of the feed is wrong.
     """
 
-    def __init__(self, feed: manifests.Folder | None, measured: metrics.Metrics) -> None:
-        self._feed = feed
+    def __init__(self, named: naming.Naming, measured: metrics.Metrics) -> None:
+        self._naming = named
         self._metrics = measured
         self._lock = threading.Lock()
         self._ledger: Sink | None = None
         self._labels_written: set[int] = set()
         self._labels_gone = threading.Event()
-        self._snapshot = feed.snapshot if feed else manifests.Snapshot()
-        self._policies = _policies(self._snapshot)
-        self._enricher = _enricher(self._snapshot)
 
     def open(self, ledger: Sink) -> None:
         """Record into this from now on."""
@@ -67,10 +58,6 @@ class Recorder:
         if table == "label_sets":
             self._labels_gone.set()
 
-    def policies(self) -> collector.Policies:
-        """What rules look like that are made from the policies known just now."""
-        return self._policies
-
     def record(self, report: collector.Report) -> None:
         """Enrich a report and store it.
 
@@ -79,9 +66,8 @@ class Recorder:
         """
         if self._ledger is None:
             raise errors.StoreError("there is no ledger to record into")
+        flows = self._naming.enrich(report.flows)
         with self._lock:
-            self._refresh()
-            flows = self._enricher.enrich(report.flows, report.node)
             self._write_labels(self._ledger)
         if len(flows):
             self._ledger.insert("flows", flows)
@@ -92,21 +78,11 @@ class Recorder:
             self._write_policy_hits(self._ledger, report.node, report.time, report.policy_hits)
         self._measure(report.node, flows)
 
-    def _refresh(self) -> None:
-        if self._feed is None or not self._feed.refresh():
-            return
-        self._snapshot = self._feed.snapshot
-        self._enricher = _enricher(self._snapshot)
-        try:
-            self._policies = _policies(self._snapshot)
-        except errors.ManifestError as error:
-            _limited.warning("policies not taken over", error=str(error))
-
     def _write_labels(self, ledger: Sink) -> None:
         if self._labels_gone.is_set():
             self._labels_gone.clear()
             self._labels_written.clear()
-        new = {k: v for k, v in self._snapshot.labels.items() if k not in self._labels_written}
+        new = {k: v for k, v in self._naming.labels().items() if k not in self._labels_written}
         if new:
             rows: dict[str, list[Any]] = {"labels_id": list(new), "labels": list(new.values())}
             ledger.insert("label_sets", columns.batch(ddl.LABEL_SETS, rows))
@@ -121,11 +97,8 @@ class Recorder:
             ledger.insert("policy_hits", columns.batch(ddl.POLICY_HITS, counts))
 
     def _measure(self, node: str, flows: pa.RecordBatch) -> None:
-        for verdict, count in _counts(flows, "verdict"):
+        for verdict, count in columns.counts(flows, "verdict"):
             self._metrics.flows.labels(node, verdict).inc(count)
-        for side in ("src", "dst"):
-            for kind, count in _counts(flows, f"{side}_kind"):
-                self._metrics.lookups.labels(kind).inc(count)
         denied = _is(flows, "verdict", enums.Verdict.DENIED.value)
         denied &= columns.numbers(flows.column("connections_started")) > 0
         # the namespace of the workload that the policy belongs to: the source's for egress
@@ -138,36 +111,11 @@ class Recorder:
     def _measure_denied(
         self, flows: pa.RecordBatch, side: str, direction: str, among: npt.NDArray[np.bool_]
     ) -> None:
-        for namespace, count in _counts(flows, f"{side}_namespace", among):
+        for namespace, count in columns.counts(flows, f"{side}_namespace", among):
             self._metrics.denied.labels(self._metrics.namespace(namespace), direction).inc(count)
 
 
-def _text(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """A text column as codes and the values that they stand for."""
-    array = typing.cast("pa.DictionaryArray[Any, Any]", flows.column(column))
-    return columns.numbers(array.indices), [str(value) for value in array.dictionary.to_pylist()]
-
-
 def _is(flows: pa.RecordBatch, column: str, value: str) -> npt.NDArray[np.bool_]:
-    codes, values = _text(flows, column)
+    codes, values = columns.coded(flows, column)
     same: npt.NDArray[np.bool_] = codes == (values.index(value) if value in values else -1)
     return same
-
-
-def _counts(
-    flows: pa.RecordBatch, column: str, among: npt.NDArray[np.bool_] | None = None
-) -> list[tuple[str, int]]:
-    """Each value of a text column and how often it is there."""
-    codes, values = _text(flows, column)
-    counted = np.bincount(codes if among is None else codes[among], minlength=len(values))
-    return [(value, int(count)) for value, count in zip(values, counted, strict=True) if count]
-
-
-def _enricher(snapshot: manifests.Snapshot) -> enricher.Enricher:
-    return enricher.Enricher(timeline.Timeline(snapshot.claims, snapshot.networks), snapshot.services)
-
-
-def _policies(snapshot: manifests.Snapshot) -> collector.Policies:
-    names = [namespace.name for namespace in cluster.read(snapshot.documents).namespaces]
-    known = parse.parse(snapshot.documents)
-    return collector.Policies(prefixes=prefixes.table(known, names), chains=owners.table(known, names))

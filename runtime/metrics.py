@@ -80,12 +80,24 @@ class Metrics:
         )
         self.lookups = prometheus_client.Counter(
             "flowledger_enrich_lookups",
-            "Addresses looked up, by what they stood for.",
+            "Addresses looked up, by what they stood for; declined where nobody knew yet who had them then.",
             ["result"],
+            registry=registry,
+        )
+        self.corrected_flows = prometheus_client.Counter(
+            "flowledger_enrich_corrected_flows",
+            "Flows in the ledger that got other names by news that came late.",
+            registry=registry,
+        )
+        self.refused_objects = prometheus_client.Counter(
+            "flowledger_enrich_refused_objects",
+            "Objects of the cluster that could not be read, or not understood; the log says why.",
+            ["kind"],
             registry=registry,
         )
 
         self._store(registry)
+        self._watch(registry)
 
     def _store(self, registry: prometheus_client.CollectorRegistry) -> None:
         self.spool_bytes = prometheus_client.Gauge(
@@ -124,6 +136,36 @@ class Metrics:
         self.store_insert_seconds = prometheus_client.Histogram(
             "flowledger_store_insert_seconds",
             "Time that the ledger needs to take a batch, or to refuse it.",
+            registry=registry,
+        )
+
+    def _watch(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.watch_events = prometheus_client.Counter(
+            "flowledger_watch_events",
+            "Events of the Kubernetes API by type; objects of lists are listed, what we had is duplicate.",
+            ["kind", "event"],
+            registry=registry,
+        )
+        self.watch_relists = prometheus_client.Counter(
+            "flowledger_watch_relists",
+            "Times that a kind had to be listed again.",
+            ["kind", "reason"],
+            registry=registry,
+        )
+        self.watch_errors = prometheus_client.Counter(
+            "flowledger_watch_errors",
+            "What the Kubernetes API refused, and what it said that could not be read.",
+            ["kind", "reason"],
+            registry=registry,
+        )
+        self.watch_as_of_seconds = prometheus_client.Gauge(
+            "flowledger_watch_as_of_seconds",
+            "Unix time until which all is known that gives addresses a name; 0 as long as it is not.",
+            registry=registry,
+        )
+        self.watch_leader = prometheus_client.Gauge(
+            "flowledger_watch_leader",
+            "1 while this process is the one that watches for the cluster, else 0.",
             registry=registry,
         )
 

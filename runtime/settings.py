@@ -67,8 +67,30 @@ class Collector:
 class Enrich:
     """Who an address was."""
 
+    feed: str = ""
+    """Who knows the cluster: ``kubernetes``, its API server; ``store``, the ledger, into which ``flowledger
+    watch`` has written it; ``manifests``, a folder; or ``none``. Empty for ``manifests`` where a folder is
+    named, in a pod for ``kubernetes`` (``up``) or ``store`` (``collect``), and else for ``none``."""
     manifests: str = ""
     """Folder of manifests that names pods, services, nodes and policies; it is read again when it changes."""
+    kubeconfig: str = ""
+    """How to reach the API server; empty for the service account of the pod that this is, else for what
+    KUBECONFIG names, or ~/.kube/config."""
+    context: str = ""
+    """Which of the kubeconfig's contexts; empty for its current one."""
+    clock_tolerance_seconds: float = _within(0.5, 0.0, 60.0)
+    """How far clocks in the cluster may be apart: for so long around a pod's beginning and end its name is
+    not sure, and an address that another pod had as well is ambiguous."""
+    remember_hours: float = _within(24.0, 0.1, 8760.0)
+    """For how long pods, services and policies that are gone can still name flows that began before."""
+    poll_seconds: float = _within(5.0, 0.5, 3600.0)
+    """How often the ledger is asked for what is new, by who takes names from it."""
+    correct_hours: float = _within(6.0, 0.0, 8760.0)
+    """How far back late news give flows in the ledger other names; 0 for not at all."""
+    lease: str = "flowledger-watch"
+    """Name of the Lease that says which of several ``flowledger watch`` writes."""
+    lease_namespace: str = ""
+    """Its namespace; empty for that of the pod that this is, else for ``default``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

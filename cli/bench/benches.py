@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench import collector, conntrack, enrich, measure, nflog, probe, store
+from cli.bench import collector, conntrack, enrich, measure, memory, nflog, probe, store
 
 Measures = Iterator[measure.Measure]
 
@@ -14,12 +14,20 @@ BENCHES: dict[str, tuple[Callable[[int, float, int], Measures], int, float]] = {
     "nflog": (lambda count, rate, _: nflog.packets(count, rate), 1_000_000, 135_000.0),
     "probe": (lambda count, rate, _: probe.drops(count, rate), 500_000, 100_000.0),
     "collector": (collector.watch, 10_000, 500.0),
-    "enrich": (lambda count, _, __: enrich.names(count), 2_000_000, 0.0),
+    "enrich": (lambda count, _, __: _names(count), 2_000_000, 0.0),
     "store-insert": (lambda count, _, __: store.insert(count), 4_000_000, 0.0),
     "store-size": (lambda count, _, __: store.size(count), 10_000_000, 0.0),
     "store-query": (lambda count, _, __: store.query(count), 100_000_000, 0.0),
 }
 """Name → what measures it, how many connections, messages or rows, and how many of them a second."""
+
+_PODS = 50_000
+
+
+def _names(count: int) -> Measures:
+    """How fast flows are named, and what it takes to know a large cluster."""
+    yield from enrich.names(count)
+    yield from memory.known(_PODS)
 
 
 def run(name: str, count: int | None, rate: float | None, seconds: int) -> Measures:

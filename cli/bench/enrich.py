@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cli.bench import measure
-from enrich import enricher, identity, timeline
+from enrich import enricher, identity, services, timeline
 from model import address, columns, enums
 
 _PODS = 50_000
@@ -40,16 +40,16 @@ def names(count: int) -> Iterator[measure.Measure]:
     claims = list(_claims(pods))
     began = time.process_time()
     who = timeline.Timeline(claims, _networks())
-    named = enricher.Enricher(who, _services())
+    named = enricher.Enricher(who, services.Services(_services()))
     yield _measure("claims in memory", len(claims), "claims")
     yield _measure("index made of them", time.process_time() - began, "s")
     for label, earliest in (("of the last minute", _DAY - _MINUTE), ("of a whole day", 0)):
         batches = [_flows(dice, pods, earliest) for _ in range(-(-count // _BATCH_ROWS))]
         rows = sum(map(len, batches))
-        named.enrich(batches[0], "node-1")  # the first one meets pages that were never used
+        named.enrich(batches[0])  # the first one meets pages that were never used
         began = time.process_time()
         for batch in batches:
-            named.enrich(batch, "node-1")
+            named.enrich(batch)
         yield _measure(f"flows {label} named", rows / (time.process_time() - began), "rows/s")
         asked = [
             (enricher.packed(batch, "src_address"), columns.numbers(batch.column("started")))

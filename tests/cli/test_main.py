@@ -18,7 +18,10 @@ from cli import main
 
 Command = Callable[..., tuple[object, str, str]]
 SETTINGS = [
+    pytest.param("--feed", "enrich.feed", "store", "store", id="feed"),
     pytest.param("--manifests", "enrich.manifests", "/m", "/m", id="manifests"),
+    pytest.param("--kubeconfig", "enrich.kubeconfig", "/k", "/k", id="kubeconfig"),
+    pytest.param("--context", "enrich.context", "c", "c", id="context"),
     pytest.param("--store", "store.url", "http://h:1", "http://h:1", id="store"),
     pytest.param("--gateway-port", "gateway.port", "1", 1, id="gateway port"),
     pytest.param("--app-port", "app.port", "2", 2, id="app port"),

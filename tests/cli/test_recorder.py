@@ -9,7 +9,7 @@ import prometheus_client
 import pyarrow as pa
 import pytest
 
-from cli import recorder
+from cli import naming, recorder
 from collector import collector, completeness
 from enrich import manifests
 from model import columns, errors
@@ -42,7 +42,9 @@ class Cluster:
         self.pod("cart", "10.0.0.2", namespace="stock")
         self.registry = prometheus_client.CollectorRegistry()
         self.metrics = metrics.Metrics(self.registry)
-        self.recorder = recorder.Recorder(manifests.Folder(folder), self.metrics)
+        self.naming = naming.Naming(self.metrics)
+        self.naming.follow(manifests.Folder(folder))
+        self.recorder = recorder.Recorder(self.naming, self.metrics)
         self.recorder.open(ledger)
 
     def pod(self, name: str, address: str, namespace: str = "shop") -> None:
@@ -150,14 +152,14 @@ def test_changed_manifest_names_the_next_report(shop: Cluster) -> None:
 
 
 def test_prefixes_follow_the_policies(shop: Cluster) -> None:
-    assert "API0|np/shop/first" not in shop.recorder.policies().prefixes
+    assert "API0|np/shop/first" not in shop.naming.policies().prefixes
     shop.policy("first")
     shop.record()
-    assert shop.recorder.policies().prefixes["API0|np/shop/first"].tier == "default"
+    assert shop.naming.policies().prefixes["API0|np/shop/first"].tier == "default"
     shop.policy("second", "Deny")
     shop.record()
-    assert "API0|np/shop/first" not in shop.recorder.policies().prefixes
-    assert "DPI0|np/shop/second" in shop.recorder.policies().prefixes
+    assert "API0|np/shop/first" not in shop.naming.policies().prefixes
+    assert "DPI0|np/shop/second" in shop.naming.policies().prefixes
 
 
 def test_broken_policy_keeps_what_was_known(shop: Cluster) -> None:
@@ -166,7 +168,7 @@ def test_broken_policy_keeps_what_was_known(shop: Cluster) -> None:
     shop.policy("first", "Perhaps")
     shop.pod("redis", "10.0.0.3")
     shop.record({"dst_address": "10.0.0.3"})
-    assert "API0|np/shop/first" in shop.recorder.policies().prefixes
+    assert "API0|np/shop/first" in shop.naming.policies().prefixes
     assert shop.rows("SELECT toString(dst_pod) FROM flows") == [("redis-1",)]
 
 
@@ -174,20 +176,23 @@ def test_broken_policy_at_the_start_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "policy.yaml").write_text(POLICY.format(name="first", action="Perhaps"))
     measured = metrics.Metrics(prometheus_client.CollectorRegistry())
     with pytest.raises(errors.ManifestError, match=r"spec\.ingress\[0\]\.action"):
-        recorder.Recorder(manifests.Folder(tmp_path), measured)
+        naming.Naming(measured).follow(manifests.Folder(tmp_path))
 
 
 def test_recorder_without_manifests_names_nobody(ledger: transport.Transport, flows: Build) -> None:
-    recording = recorder.Recorder(None, metrics.Metrics(prometheus_client.CollectorRegistry()))
+    measured = metrics.Metrics(prometheus_client.CollectorRegistry())
+    named = naming.Naming(measured)
+    recording = recorder.Recorder(named, measured)
     recording.open(ledger)
     recording.record(_report(flows))
     found = ledger.query("SELECT toString(src_kind) AS kind, toString(src_pod) AS pod FROM flows", {})
     assert found.to_pylist() == [{"kind": "private", "pod": ""}]
-    assert recording.policies().prefixes["DPI|default"].tier == "default"
+    assert named.policies().prefixes["DPI|default"].tier == "default"
 
 
 def test_nothing_is_recorded_before_opening(flows: Build) -> None:
-    recording = recorder.Recorder(None, metrics.Metrics(prometheus_client.CollectorRegistry()))
+    measured = metrics.Metrics(prometheus_client.CollectorRegistry())
+    recording = recorder.Recorder(naming.Naming(measured), measured)
     with pytest.raises(errors.StoreError, match="no ledger"):
         recording.record(_report(flows))
 

@@ -45,7 +45,18 @@ def test_counters_are_exposed_as_totals(measured: metrics.Metrics) -> None:
 
 
 def test_no_label_names_a_pod_an_address_or_a_port(measured: metrics.Metrics) -> None:
-    known = {"node", "verdict", "namespace", "direction", "source", "result", "table", "reason"}
+    known = {
+        "node",
+        "verdict",
+        "namespace",
+        "direction",
+        "source",
+        "result",
+        "table",
+        "reason",
+        "kind",
+        "event",
+    }
     own = [value for value in vars(measured).values() if hasattr(value, "_labelnames")]
     assert len(own) == len(FAMILIES)
     assert {label for metric in own for label in metric._labelnames} <= known

@@ -1,0 +1,104 @@
+"""The policies of a feed, as the collector needs them: what their rules look like in the kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from collector import collector
+from enrich import changes, contents, identity
+from model import errors, manifest
+from policy import owners, parse, prefixes
+from runtime import logs, metrics
+
+_limited = logs.Limited(__name__)
+
+_Key = tuple[str, str, str, str]
+_LEFT_ALONE = ("Node", "ServiceAccount")
+"""Kinds that say nothing about what rules look like."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kept:
+    """A document as text, which takes a fraction of the memory."""
+
+    file: str
+    index: int
+    text: str
+
+    def document(self) -> manifest.Document:
+        return manifest.Document(self.file, self.index, json.loads(self.text))
+
+
+class Policies:
+    """Follows the objects that policies are read from.
+
+    One that cannot be read is counted, and its last good content stays in force here, as it does in a cluster
+    whose dataplane cannot read it either.
+
+    Args:
+        measured: The process's metrics.
+    """
+
+    def __init__(self, measured: metrics.Metrics) -> None:
+        self._metrics = measured
+        self._kept: dict[_Key, _Kept] = {}
+        self._known = _known({})
+        self._stale = False
+
+    def known(self) -> collector.Policies:
+        """What rules look like that are made from the policies known now; worked out when it is asked for."""
+        if self._stale:
+            self._stale = False
+            try:
+                self._known = _known(self._kept)
+            except errors.ManifestError as error:
+                self._refuse("", error)
+        return self._known
+
+    def take(self, revisions: Collection[changes.Revision]) -> None:
+        """Learn what is new."""
+        ended: dict[_Key, _Kept] = {}
+        for key, one in _mattering(revisions):
+            if one.valid_to != identity.FOREVER and key in self._kept:
+                ended[key] = self._kept.pop(key)
+            self._stale = True
+        for key, one in _mattering(revisions):
+            if one.valid_to != identity.FOREVER:
+                continue
+            if (good := self._good(one.document)) or (good := ended.get(key)):
+                self._kept[key] = good
+
+    @staticmethod
+    def require(revisions: Iterable[changes.Revision]) -> None:
+        """Make sure that all are understood.
+
+        Raises:
+            ManifestError: If one is not.
+        """
+        parse.parse(one.document for one in revisions)
+
+    def _good(self, document: manifest.Document) -> _Kept | None:
+        try:
+            parse.parse([document])
+        except errors.ManifestError as error:
+            self._refuse(document.kind, error)
+            return None
+        return _Kept(document.file, document.index, contents.text(document))
+
+    def _refuse(self, kind: str, error: errors.ManifestError) -> None:
+        self._metrics.refused_objects.labels(kind).inc()
+        _limited.warning("policies not taken over", source=kind, error=str(error))
+
+
+def _mattering(revisions: Iterable[changes.Revision]) -> Iterator[tuple[_Key, changes.Revision]]:
+    for one in revisions:
+        if one.kind not in _LEFT_ALONE:
+            yield (one.api_group, one.kind, one.namespace, one.name), one
+
+
+def _known(kept: Mapping[_Key, _Kept]) -> collector.Policies:
+    names = [name for _, kind, _, name in kept if kind == "Namespace"]
+    known = parse.parse(one.document() for one in kept.values())
+    return collector.Policies(prefixes=prefixes.table(known, names), chains=owners.table(known, names))

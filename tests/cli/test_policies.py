@@ -1,0 +1,79 @@
+"""Policies as the collector needs them, followed by their revisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import prometheus_client
+import pytest
+
+from cli import policies
+from enrich import changes, history, lives
+from model import errors, manifest
+from runtime import metrics
+
+
+class Cluster:
+    """Objects, and what is understood of them."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+        self.policies = policies.Policies(metrics.Metrics(self.registry))
+        self._history = history.History(lives.Clock())
+        self._at = 0
+
+    def news(self, *bodies: dict[str, Any], gone: bool = False) -> changes.Changes:
+        self._at += 1_000_000_000
+        for body in bodies:
+            document = manifest.Document("f", 1, body)
+            (self._history.gone if gone else self._history.changed)(document, self._at)
+        return self._history.news()
+
+    def take(self, *bodies: dict[str, Any], gone: bool = False) -> None:
+        self.policies.take(self.news(*bodies, gone=gone).revisions)
+
+    def refused(self, kind: str) -> float | None:
+        return self.registry.get_sample_value("flowledger_enrich_refused_objects_total", {"kind": kind})
+
+
+def _policy(name: str = "deny", action: str = "Deny") -> dict[str, Any]:
+    spec = {"types": ["Ingress"], "ingress": [{"action": action}]}
+    return {"apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": "shop"}, "spec": spec}  # fmt: skip
+
+
+PREFIX = "DPI0|np/shop/deny"
+
+
+def test_policies_come_change_and_go() -> None:
+    cluster = Cluster()
+    cluster.take(_policy())
+    assert PREFIX in cluster.policies.known().prefixes
+    cluster.take(_policy(action="Allow"))
+    assert PREFIX not in cluster.policies.known().prefixes
+    assert "API0|np/shop/deny" in cluster.policies.known().prefixes
+    cluster.take(_policy(action="Allow"), gone=True)
+    assert "API0|np/shop/deny" not in cluster.policies.known().prefixes
+
+
+def test_policy_that_breaks_keeps_its_last_good_content() -> None:
+    cluster = Cluster()
+    cluster.take(_policy())
+    cluster.take(_policy(action="Perhaps"), _policy("other"))
+    assert {PREFIX, "DPI0|np/shop/other"} <= cluster.policies.known().prefixes.keys()
+    assert cluster.refused("NetworkPolicy") == 1
+
+
+def test_kind_that_is_not_understood_keeps_no_other_away() -> None:
+    cluster = Cluster()
+    profile = {"apiVersion": "projectcalico.org/v3", "kind": "Profile", "metadata": {"name": "kns.shop"}}
+    cluster.take(profile, _policy())
+    assert PREFIX in cluster.policies.known().prefixes
+    assert cluster.refused("Profile") == 1
+
+
+def test_what_is_required_has_to_be_understood() -> None:
+    cluster = Cluster()
+    cluster.policies.require(cluster.news(_policy()).revisions)
+    with pytest.raises(errors.ManifestError, match="Perhaps"):
+        cluster.policies.require(cluster.news(_policy("b", "Perhaps")).revisions)
