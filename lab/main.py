@@ -14,7 +14,7 @@ import pathlib
 import signal
 import sys
 
-from lab import controlplane, hosts, namespaces, network, rules, scenario, services, traffic, truth
+from lab import churn, controlplane, hosts, namespaces, network, rules, scenario, services, traffic, truth
 from model import cluster, enums, errors
 
 _TURN_SECONDS = 9.0
@@ -81,8 +81,9 @@ class Lab:
                 self._network.load(node.name, rules.render(world, node.name, family))
             self._network.load(node.name, services.render(world.cluster, node.name))
 
-    async def take_turns(self, ended: asyncio.Event) -> None:
-        """Until the end: a pod ends, and a while later another workload's pod gets its address."""
+    async def run(self, ended: asyncio.Event) -> None:
+        """Traffic until the end; now and then a pod ends, and another workload's pod gets its address."""
+        self.traffic.flow()
         turn = 0
         while not await _happened(ended, _TURN_SECONDS):
             old, new = (scenario.SUCCESSION[(turn + i) % 2] for i in (0, 1))
@@ -132,7 +133,7 @@ async def _heed(lines: asyncio.StreamReader, go: asyncio.Event) -> None:
             go.set()
 
 
-async def _run(folder: pathlib.Path, manifests: pathlib.Path) -> None:
+async def _run(lab: Lab | churn.Churn) -> None:
     loop, go, ended = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     lines = asyncio.StreamReader()
     reading, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
@@ -141,13 +142,11 @@ async def _run(folder: pathlib.Path, manifests: pathlib.Path) -> None:
         heeding.add_done_callback(lambda _, event=event: event.set())  # type: ignore[misc]  # bound now
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heeding.cancel)
-    lab = Lab(folder, manifests)
     await lab.build()
     _say("ready")
     await go.wait()
     if not ended.is_set():
-        lab.traffic.flow()
-        await lab.take_turns(ended)
+        await lab.run(ended)
     await lab.end()
     reading.close()
     _say("ended")
@@ -166,10 +165,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     parser.add_argument("--folder", type=pathlib.Path, required=True)
     parser.add_argument("--manifests", type=pathlib.Path, default=controlplane.built_in())
+    parser.add_argument(
+        "--churn", type=float, help="replace one pod every so many seconds, and do nothing else"
+    )
     given = parser.parse_args()
     try:
         _leave()
-        asyncio.run(_run(given.folder, given.manifests))
+        churning = given.churn is not None
+        lab = churn.Churn(given.folder, given.churn) if churning else Lab(given.folder, given.manifests)
+        asyncio.run(_run(lab))
     except errors.FlowledgerError as error:
         _say(f"error: {error}")
         sys.exit(2)
