@@ -6,7 +6,6 @@ the prefixes of every version of Calico, and of K3s, as the ruleset may be of an
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
 
@@ -86,17 +85,26 @@ def _other_prefixes(
     policies: objects.PolicySet, hits: Iterable[policyhit.PolicyHit]
 ) -> dict[str, policyhit.PolicyHit]:
     """Prefixes that are not those of 3.32 and later, where one hit alone can have them."""
-    claims: dict[str, set[policyhit.PolicyHit]] = collections.defaultdict(set)
+    found: dict[str, policyhit.PolicyHit] = {}
+    twice: set[str] = set()
+    for prefix, hit in _prefixed(policies, hits):
+        if found.setdefault(prefix, hit) != hit:
+            twice.add(prefix)
+    return {prefix: hit for prefix, hit in found.items() if prefix not in twice}
+
+
+def _prefixed(
+    policies: objects.PolicySet, hits: Iterable[policyhit.PolicyHit]
+) -> Iterator[tuple[str, policyhit.PolicyHit]]:
     for hit in hits:
-        claims[hit.prefix(legacy=True)].add(hit)
+        yield hit.prefix(legacy=True), hit
         if hit.kind in ("np", "gnp"):
             upgraded = dataclasses.replace(hit, name=policyhit.in_tier(hit.name, hit.tier))
-            claims[upgraded.prefix()].add(hit)
+            yield upgraded.prefix(), hit
     for policy in policies.policies:
         if policy.kind == "knp":
             prefix = kuberouter.refusal_prefix(policy.namespace, policy.name)
-            claims[prefix].add(kuberouter.refusal(policy.namespace, policy.name, _side(policy)))
-    return {prefix: hit for prefix, (hit, *others) in claims.items() if not others}
+            yield prefix, kuberouter.refusal(policy.namespace, policy.name, _side(policy))
 
 
 def _side(policy: objects.Policy) -> enums.Direction:

@@ -22,12 +22,18 @@ ELSEWHERE = {
     "app/widgets/palette.py": "tests/app/test_launch.py",
     "app/widgets/states.py": "tests/app/views/test_flows.py",
     "app/widgets/timerange.py": "tests/app/views/test_overview.py",
+    "lab/churn.py": "tests/e2e/test_churn.py",
     "lab/hosts.py": "tests/e2e/test_truth.py",
     "lab/main.py": "tests/e2e/test_truth.py",
     "lab/network.py": "tests/e2e/test_truth.py",
     "lab/traffic.py": "tests/e2e/test_truth.py",
     "lab/namespaces.py": "tests/lab/test_truth.py",
+    "cli/authority.py": "tests/cli/test_watch.py",
+    "cli/bench/knowing.py": "tests/cli/bench/test_memory.py",
+    "cli/bench/population.py": "tests/cli/bench/test_memory.py",
+    "cli/naming.py": "tests/cli/test_recorder.py",
     "cli/up.py": "tests/e2e/test_demo.py",
+    "enrich/sightings.py": "tests/enrich/test_history.py",
 }
 """Modules without a test file of their own, and where they are tested: shared parts by what is made of them,
 what needs the whole path end to end."""
