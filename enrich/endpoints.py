@@ -74,7 +74,7 @@ class Endpoints:
             life.seen[-1] = longer
         else:
             life.seen.append(seen)
-            del life.seen[1 : len(life.seen) - _MOST_SEEN + 1]
+            del life.seen[1 : max(len(life.seen) - _MOST_SEEN, 0) + 1]
             self._touched.add(uid)
         life.version, life.owner = version, owner
         for reference in _named_by(life):

@@ -54,7 +54,7 @@ class Names:
         self.labels: dict[int, dict[str, str]] = {}
         """Label sets by number, where the feed has them."""
         self._remember = remember
-        self._forgotten = 0
+        self._forgotten = self._before = 0
         self._ports: dict[object, identity.ServicePort] = {}
         self._revisions: dict[object, changes.Revision] = {}
 
@@ -86,7 +86,8 @@ class Names:
         self._forgotten = self._forgotten or now
         if now < self._forgotten + _FORGET_EVERY:
             return
-        self._forgotten, before = now, now - self._remember
+        self._forgotten = now
+        self._before = before = now - self._remember
         self._ports = {key: one for key, one in self._ports.items() if one.valid_to > before}
         self._revisions = {key: one for key, one in self._revisions.items() if one.valid_to > before}
         self._timeline.forget(before)
@@ -101,7 +102,7 @@ class Names:
             times: Nanoseconds since 1970, shape (n,).
         """
         somebody = self._timeline.claimed(packed, times) != spans.NOBODY
-        known = (times >= self.since) & (times < self.as_of)
+        known = (times >= max(self.since, self._before)) & (times < self.as_of)
         return np.where(somebody, FOUND, np.where(known, NOT_FOUND, DECLINED)).astype(np.uint8)
 
     def _dial(self) -> None:

@@ -20,7 +20,6 @@ _AT_ONCE = 1_000
 
 _IDENTITY = ("namespace", "workload_kind", "workload", "pod", "node", "zone", "labels_id", "service_account",
              "ports", "probe_ports")  # fmt: skip
-_SPANS = ("valid_from", "sure_from", "sure_to", "valid_to")
 _SHARED = ("kind", "namespace", "workload_kind", "workload", "node", "zone", "service_account", "ports",
            "probe_ports", "service", "port_name", "api_group", "tier")  # fmt: skip
 """Texts that are the same in many rows, and become one and the same object."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich import changes, history, identity, lives, names
+from enrich import history, identity, lives, names
 from model import address, enums, manifest
 
 MILLI = 1_000_000
@@ -268,7 +268,3 @@ def _slowly(claims: Sequence[identity.Claim], packed: bytes, moment: int) -> ide
         if candidates:
             return candidates.pop() if len(candidates) == 1 else identity.AMBIGUOUS
     return identity.PRIVATE
-
-
-def _claims(said: changes.Changes) -> Iterator[identity.Claim]:
-    yield from said.claims

@@ -121,5 +121,8 @@ def test_what_has_ended_long_ago_is_forgotten() -> None:
     ]
     assert _who(known, "192.0.2.1", 2 * HOUR) == "present"
     assert len(known.enricher.who) == 1
+    known.cover(0, 30 * HOUR)
+    asked = known.answers(_packed("10.0.0.1", "10.0.0.1"), np.array([5, 3 * HOUR], np.int64))
+    assert [names.ANSWERS[answer] for answer in asked.tolist()] == ["declined", "not_found"]
     known.take(changes.Changes(claims=(_claim("10.0.0.3", 0, identity.FOREVER, "late"),)))
     assert _who(known, "10.0.0.3", 5) == "late"
