@@ -153,7 +153,7 @@ def _inside(
 
 @contextlib.contextmanager
 def _lab(
-    folder: pathlib.Path, manifests: pathlib.Path, churn: float | None
+    folder: pathlib.Path, manifests: pathlib.Path, churn: float | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """The lab's process, once all is built.
 
