@@ -31,6 +31,8 @@ def counters() -> str:
                 f"meta l4proto {{ tcp, udp }} update @{way}{family} {{ {ports} counter }}",
                 f"{icmp} type echo-{message} update @pings_{way}{family} {{ {pings} counter }}",
             ]
+        sets.append(f"set syn{family} {{ typeof {ports}; flags dynamic; size 65535; }}")
+        output.append(f"tcp flags & (syn | ack) == syn update @syn{family} {{ {ports} counter }}")
     hooks = (("output", 300, output), ("input", -300, received))  # fmt: skip
     chains = [
         "\n".join([f"chain {hook} {{ type filter hook {hook} priority {priority};", *rules, "}"])
@@ -94,8 +96,8 @@ def read(file: pathlib.Path) -> list[Attempt]:
 def count(namespace: pathlib.Path) -> dict[str, tuple[int, int]]:
     """Packets and bytes by connection, as a host's kernel has them.
 
-    The keys are ``sent`` or ``received``, then source, protocol, port, destination, port; for pings
-    source, identifier, destination.
+    The keys are ``sent``, ``syn`` (the SYNs among these) or ``received``, then source, protocol, port,
+    destination, port; for pings source, identifier, destination.
     """
     command = ["nft", "-nj", "list", "table", "inet", "truth"]
     done = namespaces.within(

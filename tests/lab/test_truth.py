@@ -104,6 +104,8 @@ def test_refused_connection_is_counted(pair: tuple[hosts.Host, hosts.Host], fami
     there = f"{one.address(family)} {TCP} 20000 {other.address(family)} 80"
     back = f"{other.address(family)} {TCP} 80 {one.address(family)} 20000"
     assert counted[f"sent {there}"] == counted[f"received {there}"] == (1, HEADER[family] + 40)
+    assert counted[f"syn {there}"] == counted[f"sent {there}"]
+    assert f"syn {back}" not in counted
     assert counted[f"sent {back}"] == counted[f"received {back}"] == (1, HEADER[family] + 20)
 
 
