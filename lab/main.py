@@ -14,7 +14,19 @@ import pathlib
 import signal
 import sys
 
-from lab import churn, controlplane, hosts, namespaces, network, rules, scenario, services, traffic, truth
+from lab import (
+    churn,
+    controlplane,
+    hosts,
+    namespaces,
+    network,
+    rules,
+    scenario,
+    services,
+    tables,
+    traffic,
+    truth,
+)
 from model import cluster, enums, errors
 
 _TURN_SECONDS = 9.0
@@ -39,6 +51,7 @@ class Lab:
         self.traffic = traffic.Traffic(self._control.state.services, self._log)
         self._hosts: dict[str, hosts.Host] = {}
         self._counted: dict[str, dict[str, tuple[int, int]]] = {}
+        self._tables: dict[tuple[str, str], tables.Table] = {}
 
     async def build(self) -> None:
         """Nodes, pods, rules, servers."""
@@ -78,8 +91,13 @@ class Lab:
         for node in controlplane.NODES:
             # One table at a time: in a user namespace a netlink message is bounded by net.core.wmem_max
             for family in (4, 6):
-                self._network.load(node.name, rules.render(world, node.name, family))
+                self._load_table(node.name, rules.table(world, node.name, family))
             self._network.load(node.name, services.render(world.cluster, node.name))
+
+    def _load_table(self, node: str, table: tables.Table) -> None:
+        before = self._tables.get((node, table.name))
+        self._network.load(node, table.update(before) if before else table.render())
+        self._tables[node, table.name] = table
 
     async def run(self, ended: asyncio.Event) -> None:
         """Traffic until the end; now and then a pod ends, and another workload's pod gets its address."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from lab import chains
+from lab import chains, tables
 from model import chainnames, enums
 from policy import fields, objects, selector, subjects
 
@@ -43,9 +43,12 @@ class Sets:
             self._elements[name] = [f"{address} . {word} . {number}" for address, number in found]
         return name
 
-    def render(self) -> list[str]:
-        """Each set that was asked for, as a block of an nft script."""
-        return [_render_set(name, self._types[name], self._elements[name]) for name in sorted(self._types)]
+    def all(self) -> list[tables.Set]:
+        """Each set that was asked for."""
+        return [
+            tables.Set(name, "set", spec, tuple(self._elements[name]))
+            for name, spec in sorted(self._types.items())
+        ]
 
     @property
     def _address_type(self) -> str:
@@ -61,11 +64,6 @@ def _unique_id(prefix: str, text: str) -> str:
 
 def _selector_id(members: selector.Selector) -> str:
     return _unique_id("s", members.render())
-
-
-def _render_set(name: str, kind: str, elements: list[str]) -> str:
-    filled = f" elements = {{ {', '.join(elements)} }}" if elements else ""
-    return f"  set {name} {{ {kind}{filled} }}"
 
 
 def _plain(net: objects.Network) -> str:

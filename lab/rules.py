@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 
-from lab import chains, matches
+from lab import chains, matches, tables
 from model import chainnames, cluster, enums
 from policy import objects, prefixes, subjects
 
@@ -41,12 +41,9 @@ def interface_name(namespace: str, pod: str) -> str:
     return INTERFACE_PREFIX + hashlib.sha1(f"{namespace}.{pod}".encode()).hexdigest()[:11]  # noqa: S324
 
 
-def render(world: World, node: str, family: int) -> str:
-    """The nft script that makes a node's ``calico`` table of one family (4 or 6) what it should be.
-
-    Loading it replaces the whole table in one step, and counters begin at 0 again.
-    """
-    return _Renderer(world, node, family).render()
+def table(world: World, node: str, family: int) -> tables.Table:
+    """A node's ``calico`` table of one family (4 or 6)."""
+    return _Renderer(world, node, family).table()
 
 
 class _Renderer:
@@ -59,7 +56,7 @@ class _Renderer:
         self._endpoints = self._subjects.local(node)
         self._chains: dict[str, chains.Chain] = {}
 
-    def render(self) -> str:
+    def table(self) -> tables.Table:
         for direction in (EGRESS, INGRESS):
             for endpoint in self._endpoints:
                 self._endpoint_chain(endpoint, direction)
@@ -67,10 +64,9 @@ class _Renderer:
         self._forward()
         self._input()
         self._output()
-        table = f"table {'ip' if self._family == 4 else 'ip6'} calico"
+        name = f"{'ip' if self._family == 4 else 'ip6'} calico"
         maps = [self._dispatch_map(direction) for direction in (EGRESS, INGRESS)]
-        blocks = [*self._sets.render(), *maps, *(chain.render() for chain in self._chains.values())]
-        return "\n".join([f"add {table}", f"delete {table}", f"{table} {{", *blocks, "}", ""])
+        return tables.Table(name, (*self._sets.all(), *maps), tuple(self._chains.values()))
 
     def _add(self, name: str, lines: list[_Line], hook: str = "") -> str:
         """Adds a chain by its name without layer prefix; gives the name with it."""
@@ -128,11 +124,10 @@ class _Renderer:
         # other pod's chain comes next if both are here.
         self._add(name, [_Line(f"{side} vmap @{_LAYER}{name}"), _Line("", "drop", "Unknown interface")])
 
-    def _dispatch_map(self, direction: enums.Direction) -> str:
+    def _dispatch_map(self, direction: enums.Direction) -> tables.Set:
         names = sorted(interface_name(end.namespace, end.name) for end in self._endpoints)
-        verdicts = [f'"{name}" : goto {_LAYER}{chainnames.ENDPOINT[direction]}{name}' for name in names]
-        filled = f" elements = {{ {', '.join(verdicts)} }}" if verdicts else ""
-        return f"  map {_LAYER}{_DISPATCH[direction]} {{ type ifname : verdict;{filled} }}"
+        verdicts = (f'"{name}" : goto {_LAYER}{chainnames.ENDPOINT[direction]}{name}' for name in names)
+        return tables.Set(_LAYER + _DISPATCH[direction], "map", "type ifname : verdict;", tuple(verdicts))
 
     def _endpoint_chain(self, endpoint: subjects.Endpoint, direction: enums.Direction) -> None:
         lines = [

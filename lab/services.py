@@ -12,7 +12,7 @@ _FAMILIES = ("ip", "ip6")
 
 
 def render(state: cluster.Cluster, node: str) -> str:
-    """The nftables script of one node; it replaces what was there, at once.
+    """The nftables script of one node; it replaces the rules that were there, at once, and keeps the chains.
 
     Load-balancer addresses go to the pods of this node alone, as with ``externalTrafficPolicy: Local``, so
     that the client's address stays.
@@ -20,7 +20,7 @@ def render(state: cluster.Cluster, node: str) -> str:
     rules = "\n".join(f"    {rule}" for rule in _destination_rules(state, node))
     return f"""
 add table inet {_TABLE}
-delete table inet {_TABLE}
+flush table inet {_TABLE}
 table inet {_TABLE} {{
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;

@@ -75,12 +75,13 @@ def test_port_name_alone_looks_into_its_set() -> None:
     """The selector is in the set already, so it is no match of its own."""
     sets = _sets(6)
     compiled = matches.compile_rule(_rule(ANY, objects.Peer(members=WEB, port_names=("http",))), sets)
-    (name,) = (block.split()[1] for block in sets.render())
+    (name,) = (one.name for one in sets.all())
     assert name.startswith("cali60n-")
     assert len(name) == 31
     assert compiled == ([], f"meta l4proto tcp ip6 daddr . meta l4proto . th dport @{name}")
-    assert "type ipv6_addr . inet_proto . inet_service;" in sets.render()[0]
-    assert "2001:db8::1 . tcp . 8080" in sets.render()[0]
+    (found,) = sets.all()
+    assert found.spec == "type ipv6_addr . inet_proto . inet_service;"
+    assert found.elements == ("2001:db8::1 . tcp . 8080",)
 
 
 def test_numbers_or_names_on_both_sides_use_scratch_marks() -> None:

@@ -109,7 +109,7 @@ def test_interface_is_named_as_calico_does() -> None:
 
 def test_policy_chain_is_calicos_to_the_hash() -> None:
     """The hashes, of what Calico itself renders for this policy, cover every word and their order."""
-    script = rules.render(_world(WEB_INGRESS), "a", 4)
+    script = rules.table(_world(WEB_INGRESS), "a", 4).render()
     lines = _chain(script, "filter-cali-pi-np/shop/web-ingress")
     assert [line.partition("cali:")[2].strip('"') for line in lines] == [
         "3lUEFsSp2ol2A63i; NetworkPolicy shop/web-ingress ingress", "9D1__qpc3n95m_Xl;", "oE3yeAiq9PzMKvoV;",
@@ -127,25 +127,25 @@ def test_policy_chain_is_calicos_to_the_hash() -> None:
 )
 def test_rules_of_other_family_leave_a_gap(family: int, indexes: list[int]) -> None:
     """Index 0 is the log rule, which logs elsewhere; the others tell their index in the prefix."""
-    lines = _chain(rules.render(_world(EVERYTHING), "a", family), "filter-cali-pi-gnp/everything")
+    lines = _chain(rules.table(_world(EVERYTHING), "a", family).render(), "filter-cali-pi-gnp/everything")
     logged = [line.partition("|gnp/everything")[0][-1:] for line in lines if "|gnp/everything" in line]
     assert "calico-packet" in lines[0]
     assert [0, *map(int, logged)] == indexes
 
 
 def test_only_local_pods_have_chains() -> None:
-    script = rules.render(_world(WEB_INGRESS), "b", 4)
+    script = rules.table(_world(WEB_INGRESS), "b", 4).render()
     assert rules.interface_name("shop", "frontend-0") in script
     assert rules.interface_name("shop", "web-0") not in script
     assert "web-ingress" not in script
 
 
 def test_host_network_pod_is_no_endpoint() -> None:
-    assert rules.interface_name("shop", "agent-0") not in rules.render(_world(WEB_INGRESS), "a", 4)
+    assert rules.interface_name("shop", "agent-0") not in rules.table(_world(WEB_INGRESS), "a", 4).render()
 
 
 def test_policies_with_one_selector_share_a_group() -> None:
-    script = rules.render(_world(EVERYTHING), "a", 4)
+    script = rules.table(_world(EVERYTHING), "a", 4).render()
     endpoint = _chain(script, "filter-cali-tw-calia4fc3c48bd8")
     (group,) = (line for line in endpoint if "jump filter-cali-gi-" in line)
     members = _chain(script, group.split("jump ")[1].split()[0])
@@ -159,7 +159,7 @@ def test_policies_with_one_selector_share_a_group() -> None:
 def _load(world: rules.World, family: int) -> list[dict[str, dict[str, object]]]:
     """What the kernel has after loading the script twice, in a network namespace that ends with it."""
     table = f"{'ip' if family == 4 else 'ip6'} calico"
-    script = rules.render(world, "a", family)
+    script = rules.table(world, "a", family).render()
     command = ["unshare", "--net", "sh", "-c", f"nft -f - && nft -j list table {table}"]
     done = subprocess.run(command, input=script * 2, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -346,7 +346,7 @@ def parsed() -> objects.PolicySet:
 def lab_rules(policies: objects.PolicySet) -> Callable[[int], str]:
     """The lab's own rendering for nftables, of an address family."""
     world = rules.World(cluster=cluster.Cluster(pods=tuple(PODS.values())), policies=policies)
-    return lambda family: rules.render(world, "node-1", family)
+    return lambda family: rules.table(world, "node-1", family).render()
 
 
 @pytest.fixture
