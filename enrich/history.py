@@ -77,13 +77,14 @@ class History:
             alive: Up to when nothing can have gone unseen, in ns since 1970.
             at: When it was listed.
         """
-        names = {(namespace, name) for namespace, name, _ in present}
-        self._ports.gone_others((group, kind), names, at)
-        self._revisions.gone_others((group, kind), names, at)
-        self._endpoints.disown_others(kind, names)
         if (group, kind) in _LIVING:
             uids = {uid or _named(kind, namespace, name) for namespace, name, uid in present}
             self._endpoints.end_others(_LIVING[group, kind], uids, alive, at)
+        if (group, kind) != _POD:  # which has nothing but addresses, and of which there are most
+            names = {(namespace, name) for namespace, name, _ in present}
+            self._ports.gone_others((group, kind), names, at)
+            self._revisions.gone_others((group, kind), names, at)
+            self._endpoints.disown_others(kind, names)
 
     def prime(self, known: changes.Changes) -> None:
         """What was said before, by whoever watched until now.

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from enrich import changes, names, tables
 from model import columns, errors
-from runtime import logs
+from runtime import logs, memory
 
 _limited = logs.Limited(__name__)
 
@@ -83,11 +83,13 @@ class Stored:
         watched = self._reader.watched()
         # as many as there are addresses in a cluster: no object for each stays
         self.names.learn(tables.claims(self._since("endpoints", self._reader.endpoints)))
+        memory.trim()  # before what comes next needs as much for a moment
         news = changes.Changes(
             ports=tuple(tables.ports(self._since("services", self._reader.services))),
             revisions=tables.Revisions(self._since("policies", self._reader.policies)),
         )
         self.names.take(news)
+        memory.trim()
         if watched.num_rows:
             since, as_of = (columns.numbers(_whole(watched, name)) for name in ("since", "as_of"))
             self.names.cover(int(since.min()), int(as_of.min()))

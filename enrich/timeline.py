@@ -51,10 +51,10 @@ class Timeline:
     def forget(self, before: int) -> None:
         """Let go of claims that had ended by then, in ns since 1970, and of their identities."""
         kept = self._claims[self._claims["valid_to"] > before]
-        known, used = self.identities.all(), np.unique(kept["owner"])
+        known, used = self.identities, np.unique(kept["owner"])
         self._know(identities.Identities())
         codes = np.zeros(len(known), np.int32)
-        codes[used] = [self.identities.code(known[number]) for number in used.tolist()]
+        codes[used] = [self.identities.code(who) for who in known.some(used.tolist())]
         kept["owner"] = codes[kept["owner"]]
         self._index(kept)
         self.name(self._names)

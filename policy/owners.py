@@ -7,6 +7,7 @@ and from 3.32 on.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 
 from model import chainnames, enums, policyhit
@@ -69,7 +70,10 @@ def _listed(policy: objects.Policy, direction: enums.Direction, family: int) -> 
     """The rules that Felix renders for a family; it leaves out what cannot match, and keeps the indexes."""
     kept = [i for i, rule in enumerate(policy.rules(direction)) if rule.allows_family(family)]
     hits = [prefixes.rule_hit(policy, direction, i) for i in kept]
-    return tuple(chainnames.Listed(i, hit.action if hit else None) for i, hit in zip(kept, hits, strict=True))
+    return tuple(_one(i, hit.action if hit else None) for i, hit in zip(kept, hits, strict=True))
+
+
+_one = functools.cache(chainnames.Listed)
 
 
 def _profile(namespace: str, direction: enums.Direction) -> chainnames.Owner:

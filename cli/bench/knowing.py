@@ -27,6 +27,8 @@ from runtime import memory, metrics
 _KINDS = {kind.key: kind for kind in kinds.KINDS}
 _SECOND = 1_000_000_000
 _POLL = 5 * _SECOND
+_STEP_SECONDS = 1.0
+"""How often who writes names asks for them."""
 _ANY_FLOW = pa.RecordBatch.from_arrays(
     [columns.blank(field.type, 1) for field in columns.schema(columns.Stage.JOIN)],
     schema=columns.schema(columns.Stage.JOIN),
@@ -54,8 +56,11 @@ def _watch(folder: pathlib.Path) -> Iterator[dict[str, float]]:
     began = time.perf_counter()
     with futures.ThreadPoolExecutor(len(_KINDS)) as threads:  # as many as there are kinds, as watchers are
         lists = sorted(folder.glob("*.list"))
-        heard = sum(threads.map(lambda file: _list(cluster, file), lists))
+        under_way = [threads.submit(_list, cluster, file) for file in lists]
+        while futures.wait(under_way, _STEP_SECONDS).not_done:
+            named.refresh()
     named.refresh()
+    heard = sum(one.result() for one in under_way)
     yield {"objects a second": heard / (time.perf_counter() - began), **_resident()}
     for file in sorted(folder.glob("*.watch")):
         with file.open("rb") as lines:

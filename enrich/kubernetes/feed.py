@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from enrich import changes, history, lives, names
 from enrich.kubernetes import client, kinds, news, watcher, watching
 from model import manifest
-from runtime import metrics
+from runtime import memory, metrics
 
 _SECOND = 1_000_000_000
 DAY = 86_400 * _SECOND
@@ -81,6 +81,8 @@ class Cluster:
         if self._known:
             learned, self._known = changes.joined(self._known, learned), None
         self.names.take(learned)
+        if learned.claims:
+            memory.trim()  # each kind's thread has had pages of a list
         self.names.cover(self._since, as_of)
         return learned
 

@@ -209,7 +209,7 @@ def _played(world: World) -> tuple[history.History, names.Names]:
 def _asked(learned: names.Names, text: str, moments: Sequence[int]) -> list[identity.Identity]:
     packed = np.frombuffer(address.pack(text) * len(moments), np.uint8).reshape(-1, 16)
     who = learned.enricher.who
-    return [who.identities.all()[code] for code in who.find(packed, np.array(moments, np.int64))]
+    return list(who.identities.some(who.find(packed, np.array(moments, np.int64))))
 
 
 def _moments(world: World) -> list[int]:

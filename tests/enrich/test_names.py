@@ -47,7 +47,7 @@ def _packed(*texts: str) -> np.ndarray:
 def _who(known: names.Names, text: str, time: int) -> str:
     who = known.enricher.who
     (code,) = who.find(_packed(text), np.array([time], np.int64))
-    found = who.identities.all()[code]
+    (found,) = who.identities.some([code])
     return found.pod or found.workload or found.kind
 
 

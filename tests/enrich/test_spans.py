@@ -104,3 +104,17 @@ def test_many_spans_of_one_key_are_told_apart() -> None:
 def test_no_question_has_no_answer() -> None:
     nothing = np.zeros(0, np.int64)
     assert _index([Claim(7, 0, 0, 0, 9, 9)]).find(nothing.astype(np.uint64), nothing).tolist() == []
+
+
+def test_many_claims_are_found_as_few_are() -> None:
+    """More than are untangled at once: each key has an owner until 5, and another one from 6 on."""
+    count = 30_000
+    keys = np.random.default_rng(5).permutation(np.arange(count, dtype=np.uint64) * (2**64 // count) + 1)
+    first, second = np.arange(count, dtype=np.int32), np.arange(count, 2 * count, dtype=np.int32)
+    since, until = (np.repeat(np.array(pair, np.int64), count) for pair in ((0, 6), (5, identity.FOREVER)))
+    index = spans.Spans(spans.Claimed(
+        keys=np.tile(keys, 2), owners=np.concatenate([first, second]),
+        valid_from=since, sure_from=since, sure_to=until, valid_to=until,
+    ))  # fmt: skip
+    for time, expected in ((-1, np.full(count, N)), (4, first), (5, np.full(count, N)), (6, second)):
+        assert (index.find(keys, np.full(count, time)) == expected).all()

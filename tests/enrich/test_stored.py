@@ -88,7 +88,7 @@ def _who(feed: stored.Stored, time: int) -> str:
     packed = np.frombuffer(address.pack("10.0.0.1"), np.uint8).reshape(-1, 16)
     who = feed.names.enricher.who
     (code,) = who.find(packed, np.array([time], np.int64))
-    return who.identities.all()[code].pod
+    return next(who.identities.some([code])).pod
 
 
 def test_everything_once_then_what_is_new() -> None:

@@ -38,7 +38,7 @@ def _network(text: str, name: str) -> identity.NetworkName:
 def _found(who: timeline.Timeline, *wanted: tuple[str, int]) -> list[identity.Identity]:
     packed = np.frombuffer(b"".join(address.pack(text) for text, _ in wanted), np.uint8).reshape(-1, 16)
     codes = who.find(packed, np.array([time for _, time in wanted], np.int64))
-    return [who.identities.all()[code] for code in codes]
+    return list(who.identities.some(codes))
 
 
 def _naive(

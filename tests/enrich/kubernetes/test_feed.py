@@ -65,7 +65,7 @@ def who(known: feed.Cluster, text: str, time: int = STARTED + SECOND) -> identit
     known.refresh()
     found = known.names.enricher.who
     packed = np.frombuffer(address.pack(text), np.uint8).reshape(-1, 16)
-    return found.identities.all()[found.find(packed, np.array([time], np.int64))[0]]
+    return next(found.identities.some(found.find(packed, np.array([time], np.int64))))
 
 
 def open_uids(known: feed.Cluster) -> set[str]:
@@ -211,7 +211,7 @@ def test_feed_finds_does_not_find_or_declines(any_feed: names.Feed) -> None:
     answers = [names.ANSWERS[answer] for answer in any_feed.names.answers(packed, times).tolist()]
     assert answers == ["found", "found", "not_found", "declined", "found"]
     who = any_feed.names.enricher.who
-    found = [who.identities.all()[code] for code in who.find(packed, times)]
+    found = list(who.identities.some(who.find(packed, times)))
     assert [(one.kind, one.pod) for one in found] == [
         ("pod", "web"), ("pod", "cart"), ("private", ""), ("private", ""), ("pod", "web")
     ]  # fmt: skip
