@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import prometheus_client
 
 from app import launch
-from cli import authority, feeds, naming, recorder
+from cli import authority, feeds, naming, recorder, registrar
 from cli import ledger as ledgers
 from collector import collector
 from model import errors
@@ -117,6 +117,11 @@ def running(
     measured = metrics.Metrics(registry)
     which = "none" if into and not configured.enrich.feed else "store"
     which = feeds.kind(configured.enrich, "kubernetes" if with_gateway else which)
+    if which == "store" and into:
+        raise errors.SetupError(
+            "--feed store reads names from a ledger, and flows that are printed go to none: leave -o out, or "
+            "name them with --feed kubernetes or --manifests FOLDER"
+        )
     reader, named = feeds.Ledger(), naming.Naming(measured)
     known = feeds.local(which, configured.enrich, reader)
     if known:
@@ -152,13 +157,21 @@ def running(
             if configured.store.retention_bytes:
                 group.start(retention.Keeper(ledger, configured.store.retention_bytes))
         writes_names = with_gateway and bool(nodes) and ledger.takes_rows
+        cluster_id, leads = "", _alone
         if which == "kubernetes":
             cluster = feeds.cluster(configured.enrich, measured, ledger if writes_names else None)
+            if writes_names:
+                cluster_id = authority.identity(cluster.api)
+                registrar.require_same(ledger, cluster_id, configured.store.url)
+                if not configured.store.url.startswith("chdb:"):  # others may write into a server too
+                    leads = authority.elected(group, cluster.api, configured.enrich, measured)
             named.follow(cluster)
             group.start(cluster)
             authority.wait(cluster.watching)
         if writes_names and which in ("kubernetes", "manifests"):
-            authority.start(group, named, ledger, configured, measured)
+            authority.start(
+                group, named, ledger, configured, measured, cluster=lambda: cluster_id, leads=leads
+            )
         if with_gateway:
             at = configured.gateway
             served = gateway.Gateway(ledger, at.host, at.port, admitted, _limits(at))
@@ -171,6 +184,11 @@ def running(
         for one in collectors:
             group.start(one)
         yield ledger
+
+
+def _alone() -> bool:
+    """Whether this process is the one that writes, where there is no other."""
+    return True
 
 
 def gateway_access(configured: settings.Gateway) -> access.Access:

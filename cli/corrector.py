@@ -30,7 +30,8 @@ _LOOKS = (10 * _SECOND, 35 * _SECOND, 300 * _SECOND)
 """How long after the news: most rows are there, slow collectors have written theirs, the ledger was away."""
 _BEHIND = 120 * _SECOND
 """How far back the other half of a translated connection is looked for: both nodes have written by then."""
-_JOIN_SECONDS = 10.0
+_JOIN_SECONDS = 60.0
+"""Until then nobody else may correct: a batch that was begun is answered by then."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class _Look:
     due: int
     affected: dict[bytes, int]
     done: int = 0
+
+
+class _EndedError(Exception):
+    """This process is not, or not any more, the one that corrects."""
 
 
 class Corrector:
@@ -63,6 +68,7 @@ class Corrector:
         self._naming, self._ledger, self._metrics = named, ledger, measured
         self._back, self._places, self._leads, self._now = back, places, leads, now
         self._led = False
+        self._offered: tuple[pa.RecordBatch, pa.RecordBatch] | None = None
         self._lock = threading.Lock()
         self._looks: list[_Look] = []
         self._stopping = threading.Event()
@@ -86,30 +92,38 @@ class Corrector:
             StoreError: If the ledger does not answer; then it is looked at again.
         """
         now = self._now()
-        corrected = self._look_behind() if self._leads() else 0
         with self._lock:
             due = [look for look in self._looks if look.due <= now]
             self._looks = [look for look in self._looks if look.due > now]
-        if not due:
-            return corrected
-        if not self._leads():  # whoever does may end in the middle of it: then what is left is ours
-            self._led = False
-            self._again(due, now, further=1)
-            return 0
         affected: dict[bytes, int] = {}
         for look in due:
             for address, since in look.affected.items():
                 affected[address] = min(since, affected.get(address, since))
         try:
-            if not self._led:
-                corrections.finish(self._ledger, self._places)
-            self._led = True
-            corrected += self._correct(affected, now)
+            self._take_over()
+            corrected = self._look_behind() + self._correct(affected, now)
+        except _EndedError:  # whoever leads now may end in the middle of it: then what is left is ours
+            self._led, self._offered = False, None
+            self._again(due, now, further=1)
+            return 0
         except BaseException:
             self._again(due, now, further=0)
             raise
         self._again(due, now, further=1)
         return corrected
+
+    def _take_over(self) -> None:
+        """Go on where this process, or another one, has ended."""
+        self._require()
+        if self._offered:  # it may be in the ledger, or in a part of its tables: the same again counts once
+            self._offer(*self._offered)
+        if not self._led:
+            corrections.finish(self._ledger, self._places)
+        self._led = True
+
+    def _require(self) -> None:
+        if self._stopping.is_set() or not self._leads():
+            raise _EndedError
 
     def _hear(self, news: changes.Changes) -> None:
         if news.affected:
@@ -142,7 +156,19 @@ class Corrector:
     def _rename(self, old: pa.RecordBatch, wanted: pa.RecordBatch | None = None) -> int:
         new, sure = self._naming.again(wanted or old)
         kept = columns.array(np.flatnonzero(sure), pa.int64())
-        count = corrections.correct(self._ledger, old.take(kept), new.take(kept), self._places)
+        return self._offer(old.take(kept), new.take(kept))
+
+    def _offer(self, old: pa.RecordBatch, new: pa.RecordBatch) -> int:
+        self._require()
+        self._offered = old, new
+        try:
+            count = corrections.correct(self._ledger, old, new, self._places)
+        except errors.StoreError:
+            raise  # it may be there nevertheless
+        except Exception:
+            self._offered = None
+            raise
+        self._offered = None
         self._metrics.corrected_flows.inc(count)
         return count
 

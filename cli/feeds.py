@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from enrich import changes, manifests, stored, tables
+from enrich import changes, identity, manifests, stored, tables
+from enrich import names as known_names
 from model import columns, errors
-from runtime import metrics, settings
+from runtime import memory, metrics, settings
 from store import names, transport
 
 if TYPE_CHECKING:
@@ -114,6 +116,24 @@ def written(ledger: transport.Transport) -> tuple[changes.Changes, int]:
     return known, alive
 
 
+def ended(ledger: transport.Transport, since: int, uids: Collection[str]) -> tuple[identity.Claim, ...]:
+    """What is written of some pods and nodes that have ended.
+
+    Args:
+        ledger: Where to ask.
+        since: What had ended by then, in ns since 1970, is left out.
+        uids: Of the pods and nodes.
+
+    Raises:
+        StoreError: If the ledger does not answer.
+    """
+    if not uids:
+        return ()
+    found = names.endpoints(ledger, ended_after=since)
+    wanted = pc.is_in(found.column("uid"), columns.strings(sorted(uids)))
+    return tuple(one for one in tables.claims(found.filter(wanted)) if one.valid_to != identity.FOREVER)
+
+
 def cluster(
     configured: settings.Enrich, measured: metrics.Metrics, ledger: transport.Transport | None
 ) -> feed.Cluster:
@@ -133,7 +153,25 @@ def cluster(
 
     api = client.connect(configured.kubeconfig, configured.context)
     known, alive = written(ledger) if ledger else (changes.Changes(), 0)
-    return feed.Cluster(
-        api, measured, known=known, alive=alive, remember=int(configured.remember_hours * _HOUR),
+    remember = int(configured.remember_hours * _HOUR)
+    found = feed.Cluster(
+        api, measured, known=known, alive=alive, remember=remember,
         tolerance=int(configured.clock_tolerance_seconds * _SECOND),
     )  # fmt: skip
+    if ledger:
+        _recall(found.names, ledger, time.time_ns() - remember)
+    return found
+
+
+def _recall(known: known_names.Names, ledger: transport.Transport, ended_after: int) -> None:
+    """Have names known that ended before this process began: flows in the ledger have them."""
+    watched = names.watched(ledger).column("since")
+    if not len(watched):
+        return
+    since = max(ended_after, int(columns.numbers(watched.combine_chunks()).max()))
+    past = changes.Changes(
+        ports=tuple(tables.ports(names.services(ledger, ended_after=ended_after))),
+        revisions=tables.Revisions(names.policies(ledger, ended_after=ended_after)),
+    )
+    known.recall(tables.claims(names.endpoints(ledger, ended_after=ended_after)), past, since)
+    memory.trim()

@@ -22,6 +22,13 @@ _NAMELESS = (enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC, enums.Endpoi
 Listener = Callable[[changes.Changes], None]
 
 
+def _has(flows: pa.RecordBatch, name: str, *nothing: str) -> npt.NDArray[np.bool_]:
+    """Which rows have something in a column that is none of these."""
+    codes, values = columns.coded(flows, name)
+    has: npt.NDArray[np.bool_] = np.array([value not in nothing for value in values] or [False], bool)[codes]
+    return has
+
+
 class Naming:
     """Knows nobody until it follows a feed. Threads may share it.
 
@@ -95,21 +102,22 @@ class Naming:
 
         Returns:
             The same rows; and for which of them nothing is lost: no end that had a name is now of a time that
-            nobody here knows of.
+            nobody here knows of, and no service that had one is without.
         """
         with self._lock:
             named = self._names.enricher.enrich(flows)
-            lost = np.zeros(len(flows), bool)
+            unknown = columns.numbers(flows.column("started")) < self._names.horizon
+            lost = _has(flows, "service", "") & ~_has(named, "service", "")
             for side in ("src", "dst"):
-                kinds, values = columns.coded(flows, f"{side}_kind")
-                nameless = np.array([value in _NAMELESS for value in values] or [True], bool)
-                lost |= ~nameless[kinds] & (self._answers(flows, side) == names.DECLINED)
+                declined = self._answers(flows, side) == names.DECLINED
+                lost |= _has(flows, f"{side}_kind", *_NAMELESS) & (declined | unknown)
         return named, ~lost
 
     def _refresh(self) -> None:
         if self._feed is not None:
             self._take(self._feed.refresh())
             self._names.forget(time.time_ns())
+            self._metrics.names_as_of_seconds.set(self._names.as_of / 1e9)
 
     def _take(self, news: changes.Changes) -> None:
         self._policies.take(news.revisions)

@@ -60,12 +60,15 @@ class Policies:
     def take(self, revisions: Collection[changes.Revision]) -> None:
         """Learn what is new."""
         ended: dict[_Key, _Kept] = {}
+        last: dict[tuple[_Key, int], int] = {}
         for key, one in _mattering(revisions):
+            last[key, one.valid_from] = one.valid_to
             if one.valid_to != identity.FOREVER and key in self._kept:
                 ended[key] = self._kept.pop(key)
             self._stale = True
         for key, one in _mattering(revisions):
-            if one.valid_to != identity.FOREVER:
+            # of several words about one revision the last counts
+            if last[key, one.valid_from] != identity.FOREVER:
                 continue
             if (good := self._good(one.document)) or (good := ended.get(key)):
                 self._kept[key] = good

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pathlib
-import socket
-import uuid
 
 import prometheus_client
 
-from cli import assembly, authority, feeds, naming, output, up
+from cli import assembly, authority, feeds, naming, output, registrar, up
 from model import errors
 from runtime import component, metrics, settings
 from store import location, migrations, transport
-
-_POD_NAMESPACE = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def run(configured: settings.Settings) -> None:
@@ -24,8 +18,6 @@ def run(configured: settings.Settings) -> None:
     Raises:
         FlowledgerError: If a part cannot be had.
     """
-    from enrich.kubernetes import lease
-
     if configured.metrics.port:
         assembly.require_free(configured.metrics.host, configured.metrics.port, "--metrics-port")
     ended = up.Ending()
@@ -43,42 +35,23 @@ def run(configured: settings.Settings) -> None:
         group = component.Group()
         undo.callback(group.stop)
         cluster = feeds.cluster(configured.enrich, measured, ledger)
+        cluster_id = authority.identity(cluster.api)
+        registrar.require_same(ledger, cluster_id, configured.store.url)
         named.follow(cluster)
-        elector = None
-        if configured.enrich.lease:
-            elector = lease.Elector(
-                cluster.api, namespace(configured.enrich), configured.enrich.lease, holder()
-            )
-            measured.watch_leader.set_function(elector.is_leader)
-            group.start(elector)
+        elected = authority.elected(group, cluster.api, configured.enrich, measured)
         group.start(cluster)
 
         def leads() -> bool:
-            return cluster.watching.synced() and (elector is None or elector.is_leader())
+            return cluster.watching.synced() and elected()
 
-        authority.start(group, named, ledger, configured, measured, leads)
+        writing = authority.start(
+            group, named, ledger, configured, measured, cluster=lambda: cluster_id, leads=leads
+        )
         if configured.metrics.port:
-            checks = {
-                "kubernetes": lambda: "" if cluster.watching.synced() else "not all kinds are listed yet"
-            }
+            checks = {"kubernetes": cluster.watching.check, "ledger": writing.check}
             group.start(assembly.serve_probes(configured.metrics, registry, checks))
             screen.print(f"metrics   http://{configured.metrics.host}:{configured.metrics.port}/metrics")
         screen.print(f"cluster   {cluster.api}")
         screen.print(f"ledger    {where}")
         screen.print("Ctrl-C ends it.")
         ended.wait()
-
-
-def namespace(configured: settings.Enrich) -> str:
-    """Where the lease is."""
-    if configured.lease_namespace:
-        return configured.lease_namespace
-    try:
-        return _POD_NAMESPACE.read_text().strip()
-    except OSError:
-        return "default"
-
-
-def holder() -> str:
-    """A name that no other process has ever had."""
-    return f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4()}"

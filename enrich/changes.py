@@ -55,6 +55,17 @@ class Changes:
         return bool(self.claims or self.ports or self.revisions or self.labels)
 
 
+def last(news: Changes) -> Changes:
+    """The last word about each claim, service port and revision."""
+    return dataclasses.replace(
+        news, claims=tuple({(one.address, one.uid, one.valid_from): one for one in news.claims}.values()),
+        ports=tuple({dataclasses.replace(one, valid_to=0): one for one in news.ports}.values()),
+        revisions=tuple({
+            (one.api_group, one.kind, one.namespace, one.name, one.valid_from): one for one in news.revisions
+        }.values()),
+    )  # fmt: skip
+
+
 def joined(first: Changes, then: Changes) -> Changes:
     """All of two; what is affected by the second."""
     return Changes(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import TypeVar
 
-from enrich import changes, identity
+from enrich import changes, endpoints, identity
 
 _Lasting = TypeVar("_Lasting", identity.Claim, identity.ServicePort, changes.Revision)
 
@@ -31,6 +31,29 @@ def difference(said: changes.Changes, written: changes.Changes, alive: int, at: 
     )
 
 
+def affected(
+    before: Iterable[identity.Claim], now: Iterable[identity.Claim], among: Collection[bytes]
+) -> dict[bytes, int]:
+    """Since when each of some addresses is answered for in another way than before, in ns since 1970.
+
+    Args:
+        before: All that was said of these addresses, at least.
+        now: All that is said of them, at least.
+        among: The addresses.
+    """
+    old, new = (
+        {(one.address, one.uid, one.valid_from): one for one in claims if one.address in among}
+        for claims in (before, now)
+    )
+    found: dict[bytes, int] = {}
+    for key in old.keys() | new.keys():
+        was, is_now = old.get(key), new.get(key)
+        if was != is_now:
+            since = endpoints.differs_from(was, is_now) if was and is_now else key[2]
+            found[key[0]] = min(since, found.get(key[0], since))
+    return found
+
+
 def _other(
     said: Iterable[_Lasting], written: Iterable[_Lasting], what: Callable[[_Lasting], Hashable],
     whose: Callable[[_Lasting], Hashable], alive: int, at: int,
@@ -39,9 +62,10 @@ def _other(
     owners = {whose(one) for one in known.values()}
     for one in written:
         key = what(one), one.valid_from
-        if known.get(key) == one:
+        mine = known.get(key)
+        if mine == one or (mine and identity.FOREVER not in (mine.valid_to, one.valid_to)):
             del known[key]
-        elif key not in known and one.valid_to == identity.FOREVER:
+        elif mine is None and one.valid_to == identity.FOREVER:
             yield (
                 _until(one, one.valid_from, one.valid_from)
                 if whose(one) in owners

@@ -38,6 +38,7 @@ class Endpoints:
         self._clock = clock
         self._lives: dict[str, _Life] = {}
         self._owned: dict[workload.Reference, cluster.Owned] = {}
+        self._disowned: set[workload.Reference] = set()
         self._zones: dict[str, str] = {}
         self._named_by: dict[workload.Reference, set[str]] = collections.defaultdict(set)
         self._touched: set[str] = set()
@@ -103,6 +104,7 @@ class Endpoints:
     def own(self, owned: cluster.Owned) -> None:
         """Whom something belongs to that owns pods."""
         reference = (owned.kind, owned.namespace, owned.name)
+        self._disowned.discard(reference)
         if self._owned.get(reference) != owned:
             self._owned[reference] = owned
             self._rename(reference)
@@ -111,6 +113,8 @@ class Endpoints:
         """Something that owned pods is gone; as long as there are pods that it names, it is remembered."""
         if not self._named_by.get(reference):
             self._owned.pop(reference, None)
+        elif reference in self._owned:
+            self._disowned.add(reference)
 
     def disown_others(self, kind: str, present: Collection[tuple[str, str]]) -> None:
         """Of what owns pods there is only this any more, by namespace and name."""
@@ -129,6 +133,9 @@ class Endpoints:
             still = {claim.address for claim in claims if claim.valid_to == identity.FOREVER}
             if of_these := tuple(claim for claim in claims if claim.address in still):
                 self._lives[uid] = _Life(-1, lives.remembered(of_these, self._clock), said=of_these)
+                who = of_these[-1].identity
+                if who.zone:  # or pods that are listed before their nodes would be without for a moment
+                    self._zones.setdefault(who.node, who.zone)
 
     def said(self) -> list[identity.Claim]:
         """All claims that were made, as they were last."""
@@ -155,9 +162,23 @@ class Endpoints:
             if ended and uid not in self._touched:
                 del self._lives[uid]
                 for reference in _named_by(life):
-                    self._named_by[reference].discard(uid)
-                    if not self._named_by[reference]:
-                        del self._named_by[reference]
+                    self._forget_name(reference, uid)
+        nodes = {life.seen[-1].who.node for life in self._lives.values()}
+        for node in self._zones.keys() - nodes:
+            del self._zones[node]
+
+    def label_sets(self) -> set[int]:
+        """The numbers of all label sets that were seen and are remembered."""
+        return {one.who.labels_id for life in self._lives.values() for one in life.seen}
+
+    def _forget_name(self, reference: workload.Reference, uid: str) -> None:
+        """Nobody of that uid is named by something any more."""
+        self._named_by[reference].discard(uid)
+        if not self._named_by[reference]:
+            del self._named_by[reference]
+            if reference in self._disowned:
+                self._disowned.remove(reference)
+                self._owned.pop(reference, None)
 
     def _is_another(self, life: _Life, seen: lives.Seen) -> bool:
         """Whether somebody else has the uid now: where manifests lack one, the name alone is the same."""
@@ -194,7 +215,7 @@ class Endpoints:
             old, new = before.get(key), now.get(key)
             if old != new:
                 self._news.append(new or _taken_back(before[key]))
-                since = _differs_from(old, new) if old and new else key[1]
+                since = differs_from(old, new) if old and new else key[1]
                 self._affected[key[0]] = min(since, self._affected.get(key[0], since))
         life.said = said
 
@@ -204,8 +225,8 @@ def _taken_back(claim: identity.Claim) -> identity.Claim:
     return dataclasses.replace(claim, sure_from=at, sure_to=at, valid_to=at)
 
 
-def _differs_from(old: identity.Claim, new: identity.Claim) -> int:
-    """Since when two claims with one beginning are not the same."""
+def differs_from(old: identity.Claim, new: identity.Claim) -> int:
+    """Since when two claims with one beginning are not the same, in ns since 1970."""
     if old.identity != new.identity:
         return new.valid_from
     ends = [(old.sure_from, new.sure_from), (old.sure_to, new.sure_to), (old.valid_to, new.valid_to)]

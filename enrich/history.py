@@ -125,6 +125,11 @@ class History:
         """Let go of what had ended by then, in ns since 1970; nothing is said of it."""
         for part in (self._endpoints, self._ports, self._revisions):
             part.forget(before)
+        self._labels_said &= self._endpoints.label_sets()
+
+    def label_sets(self) -> set[int]:
+        """The numbers of the label sets that were said and are remembered."""
+        return self._labels_said
 
     def _read(self, document: manifest.Document, at: int, updated: int) -> None:
         key = document.group, document.kind

@@ -51,6 +51,7 @@ class Names:
         """Names flows by all that is known now."""
         self.since, self.as_of = identity.FOREVER, 0
         """What is known is complete from when until when, in ns since 1970."""
+        self._past = identity.FOREVER
         self.labels: dict[int, dict[str, str]] = {}
         """Label sets by number, where the feed has them."""
         self._remember = remember
@@ -76,6 +77,23 @@ class Names:
             self._timeline.name(list(self._networks()))
         if news.ports:
             self._dial()
+
+    @property
+    def horizon(self) -> int:
+        """Who had an address before then may have been forgotten, or never been known; in ns since 1970."""
+        return max(self._before, min(self.since, self._past))
+
+    def recall(self, claims: Iterable[identity.Claim], past: changes.Changes, since: int) -> None:
+        """Learn what was said before, by whoever knew the cluster until now.
+
+        Args:
+            claims: Claims, which need not all be there at once.
+            past: Service ports and revisions.
+            since: From when on all of it is there, in ns since 1970.
+        """
+        self.learn(claims)
+        self.take(past)
+        self._past = since
 
     def learn(self, claims: Iterable[identity.Claim]) -> None:
         """Learn claims, which need not all be there at once."""

@@ -5,6 +5,7 @@ It asks for everything once, and from then on for what was written since.
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from model import columns, errors
 from runtime import logs, memory
 
 _limited = logs.Limited(__name__)
+
+_SILENT = 120 * 1_000_000_000
+"""Who watches says at least every half minute up to when it knows all."""
 
 _SECOND = 1_000_000_000
 _OVERLAP = 60 * _SECOND
@@ -93,6 +97,11 @@ class Stored:
         if watched.num_rows:
             since, as_of = (columns.numbers(_whole(watched, name)) for name in ("since", "as_of"))
             self.names.cover(int(since.min()), int(as_of.min()))
+        if self._now() - self.names.as_of > _SILENT:
+            _limited.warning(
+                "nobody writes names into the ledger: is there a flowledger watch?",
+                last_heard=_moment(self.names.as_of) if self.names.as_of else "never",
+            )
         return news
 
     def _since(self, table: str, ask: Callable[[int | None, int], pa.Table]) -> pa.Table:
@@ -101,6 +110,10 @@ class Stored:
         if found.num_rows:
             self._written[table] = max(last or 0, int(columns.numbers(_whole(found, "written")).max()))
         return found
+
+
+def _moment(nanoseconds: int) -> str:
+    return datetime.datetime.fromtimestamp(nanoseconds // _SECOND, datetime.UTC).isoformat()
 
 
 def _whole(table: pa.Table, column: str) -> pa.Array[Any]:

@@ -163,6 +163,16 @@ class Metrics:
             "Unix time until which all is known that gives addresses a name; 0 as long as it is not.",
             registry=registry,
         )
+        self.watch_written_seconds = prometheus_client.Gauge(
+            "flowledger_watch_written_seconds",
+            "Unix time until which the ledger was told all that gives addresses a name.",
+            registry=registry,
+        )
+        self.names_as_of_seconds = prometheus_client.Gauge(
+            "flowledger_enrich_as_of_seconds",
+            "Unix time until which whoever names flows here knows the cluster; 0 as long as it does not.",
+            registry=registry,
+        )
         self.watch_leader = prometheus_client.Gauge(
             "flowledger_watch_leader",
             "1 while this process is the one that watches for the cluster, else 0.",

@@ -83,8 +83,13 @@ POLICIES = _schema(
 )  # fmt: skip
 """What `policies` takes: each revision of each object that policies are read from, as JSON."""
 
-WATCHED = _schema(source=pa.string(), since=columns.TIME, as_of=columns.TIME, written=columns.TIME)
-"""What `watched` takes: from when until when `endpoints`, `services` and `policies` are complete."""
+WATCHED = _schema(
+    source=pa.string(), cluster=pa.string(), since=columns.TIME, as_of=columns.TIME, written=columns.TIME
+)
+"""What `watched` takes: from when until when `endpoints`, `services` and `policies` are complete.
+
+The cluster is known by the uid of its namespace kube-system; empty where nobody knows that.
+"""
 
 TABLES = {
     "flows": columns.schema(columns.Stage.IDENTITY),
@@ -319,6 +324,7 @@ _WATCHED = """\
 CREATE TABLE IF NOT EXISTS watched
 (
     source LowCardinality(String),
+    cluster String CODEC(ZSTD(1)),
     since DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     as_of DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     written DateTime64(9, 'UTC') CODEC(ZSTD(1))
@@ -360,7 +366,7 @@ def statements(ages: Ages | None = None) -> list[str]:
     safe = _safe(ages)
     dropped = f"ttl_only_drop_parts = 1, {safe}"
     short, long = (f"{_ttl(days)}\nSETTINGS {dropped}" for days in (ages.flows, ages.rollups))
-    claims = f"{_ended(ages.rollups)}\nSETTINGS {_MERGED}, {safe}"
+    claims = f"\n{forgotten(ages.rollups)}\nSETTINGS {_MERGED}, {safe}"
     return [
         _flows(short), _rollup("flows_minute", short), _rollup("flows_hour", long),
         _rollup("flows_day", long), _rollup("flows_hour_mirrored", long),
@@ -460,10 +466,15 @@ _MERGED = "min_age_to_force_merge_seconds = 86400"
 """After a day the words about a claim lie together, so that the last is not forgotten before the others."""
 
 
-def _ended(days: int) -> str:
-    """Claims that have ended are kept as long as what they gave names to; open ones for ever."""
+def forgotten(days: int) -> str:
+    """Claims that have ended are kept as long as what they gave names to; open ones for ever.
+
+    The word that a claim of long ago has ended, or never was, must not go before the word that it takes the
+    place of.
+    """
     return (
-        f"\nTTL toDate(valid_to) + toIntervalDay({days}) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0"
+        f"TTL toDate(greatest(valid_to, written)) + toIntervalDay({days}) "
+        "DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0"
         if days
         else ""
     )

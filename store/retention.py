@@ -135,6 +135,10 @@ def keep_under(ledger: transport.Transport, most_bytes: int) -> list[Partition]:
     return dropped
 
 
+_UNDIVIDED = "tuple()"
+"""The one partition of a table that has none: rows go from it one by one."""
+
+
 def next_drops(ledger: migrations.Ledger, most_bytes: int = 0) -> list[Drop]:
     """The oldest partition of each table that forgets by age, and what has to go now for size."""
     sql = (
@@ -143,7 +147,9 @@ def next_drops(ledger: migrations.Ledger, most_bytes: int = 0) -> list[Drop]:
     )
     days = {row["name"]: row["days"] for row in ledger.query(sql, {}).to_pylist() if row["days"]}
     present = partitions(ledger)
-    oldest = {part.table: part for part in reversed(present) if part.table in days}
+    oldest = {
+        part.table: part for part in reversed(present) if part.table in days and part.name != _UNDIVIDED
+    }
     aged = [
         Drop(partition=part, because=f"{days[table]} days old on {_last_day(part.name) + _days(days[table])}")
         for table, part in sorted(oldest.items())

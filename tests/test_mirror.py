@@ -28,7 +28,6 @@ ELSEWHERE = {
     "lab/network.py": "tests/e2e/test_truth.py",
     "lab/traffic.py": "tests/e2e/test_truth.py",
     "lab/namespaces.py": "tests/lab/test_truth.py",
-    "cli/authority.py": "tests/cli/test_watch.py",
     "cli/bench/knowing.py": "tests/cli/bench/test_memory.py",
     "cli/bench/population.py": "tests/cli/bench/test_memory.py",
     "cli/naming.py": "tests/cli/test_recorder.py",

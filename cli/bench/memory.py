@@ -95,7 +95,13 @@ def _document(key: str, item: population.Object) -> manifest.Document:
 def _write(folder: pathlib.Path, poll: int, news: changes.Changes) -> None:
     now = time.time_ns()
     rows: dict[str, dict[str, list[Any]]] = {
-        "watched": {"source": ["kubernetes"], "since": [now], "as_of": [now], "written": [now]},
+        "watched": {
+            "source": ["kubernetes"],
+            "cluster": [""],
+            "since": [now],
+            "as_of": [now],
+            "written": [now],
+        },
         "endpoints": tables.endpoints(news.claims, now),
         "services": tables.services(news.ports, now),
         "policies": tables.policies(news.revisions, now),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pathlib
 import threading
 import time
 import urllib.parse
@@ -43,6 +44,8 @@ Object = dict[str, Any]
 Query = Mapping[str, str]
 
 JSON = "application/json"
+
+_KUBECONFIG = "~/.kube/config"
 
 
 class Api:
@@ -249,6 +252,9 @@ def connect(kubeconfig: str = "", context: str = "", **seconds: float) -> Api:
         SetupError: If the client is not installed, or there is nothing that says where the server is.
     """
     inside = not kubeconfig and not context and "KUBERNETES_SERVICE_HOST" in os.environ
+    given = kubeconfig or os.environ.get("KUBECONFIG", "")
+    if not inside:
+        _require_files(given)
 
     def configure() -> Any:
         kubernetes = _imported()
@@ -261,11 +267,25 @@ def connect(kubeconfig: str = "", context: str = "", **seconds: float) -> Api:
         try:
             load(client_configuration=configuration, **where)
         except Exception as error:  # its own errors, and those of YAML, files, plugins
-            where_from = "the service account" if inside else kubeconfig or "the kubeconfig"
-            raise errors.SetupError(f"no Kubernetes API by {where_from}: {error}") from error
+            where_from = "the service account" if inside else given or _KUBECONFIG
+            reason = " ".join(str(error).split())
+            raise errors.SetupError(f"no Kubernetes API by {where_from}: {reason}") from error
         return configuration
 
     return Api(configure, **seconds)
+
+
+def _require_files(given: str) -> None:
+    """Make sure that a kubeconfig is there; ``KUBECONFIG`` may name several, of which one is enough."""
+    paths = [path for path in (given or _KUBECONFIG).split(os.pathsep) if path]
+    if any(pathlib.Path(path).expanduser().exists() for path in paths):
+        return
+    if given:
+        raise errors.SetupError(f"no Kubernetes API: there is no file {given}")
+    raise errors.SetupError(
+        "no Kubernetes API: this is no pod with a service account, and there is no kubeconfig: name one with "
+        f"--kubeconfig or KUBECONFIG, or put one at {_KUBECONFIG}"
+    )
 
 
 def _imported() -> Any:

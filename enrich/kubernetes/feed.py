@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
 
-from enrich import changes, history, lives, names
+from enrich import changes, difference, history, lives, names
 from enrich.kubernetes import client, kinds, news, watcher, watching
-from model import manifest
+from model import errors, manifest
 from runtime import memory, metrics
 
 _SECOND = 1_000_000_000
 DAY = 86_400 * _SECOND
 _FORGET_EVERY = 600 * _SECOND
+_IDENTITY_SECONDS = 5.0
+_SETTLE = 30 * _SECOND
+"""After so long it is told what is affected, whether or not every kind has been listed."""
 
 
 class Cluster:
@@ -46,6 +50,8 @@ class Cluster:
         self._history.prime(known or changes.Changes())
         self._known, self._alive = known, alive
         self._since = self._forgotten = now()
+        self._unsettled: set[bytes] | None = set()
+        self._told = False
         self.names = names.Names(remember)
         """All that it has said."""
         self.watching = watching.Watching(api, self, watched=watched, pace=pace, measured=measured)
@@ -78,13 +84,28 @@ class Cluster:
         with self._lock:
             learned = self._history.news()
             self._forget()
-        if self._known:
-            learned, self._known = changes.joined(self._known, learned), None
+        if self._unsettled is not None:
+            learned = self._settle(learned, self._unsettled)
         self.names.take(learned)
         if learned.claims:
             memory.trim()  # each kind's thread has had pages of a list
         self.names.cover(self._since, as_of)
         return learned
+
+    def _settle(self, learned: changes.Changes, unsettled: set[bytes]) -> changes.Changes:
+        """Until all kinds have been listed, a pod may be without its owner, and be said to be another one.
+
+        So what is affected is told at last, against what was said before.
+        """
+        first = self._known or changes.Changes()
+        if not self._told:
+            learned, self._told = changes.joined(first, learned), True
+        unsettled |= learned.affected.keys()
+        affected: dict[bytes, int] = {}
+        if self.watching.synced() or self._now() - self._since > _SETTLE:
+            affected = difference.affected(first.claims, self.said().claims, unsettled)
+            self._unsettled = self._known = None
+        return dataclasses.replace(learned, affected=affected)
 
     def said(self) -> changes.Changes:
         """All that was found out and is remembered."""
@@ -95,6 +116,19 @@ class Cluster:
         if self._now() - self._forgotten > _FORGET_EVERY:
             self._forgotten = self._now()
             self._history.forget(self._forgotten - self._remember)
+            kept = self._history.label_sets()
+            self.names.labels = {number: one for number, one in self.names.labels.items() if number in kept}
+
+
+def identity(api: client.Api) -> str:
+    """What tells a cluster from all others, the uid of its namespace kube-system; empty if nobody says."""
+    query = {"fieldSelector": "metadata.name=kube-system", "limit": "1"}
+    try:
+        listed = api.get("/api/v1/namespaces", query, seconds=_IDENTITY_SECONDS).get("items") or []
+    except errors.ApiError:
+        return ""
+    found = (one["metadata"] for one in listed if one["metadata"]["name"] == "kube-system")
+    return next((str(one.get("uid", "")) for one in found), "")
 
 
 def _document(what: news.Changed | news.Gone) -> manifest.Document:

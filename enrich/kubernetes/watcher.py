@@ -122,7 +122,7 @@ class Watcher:
         self._partial = kind.partial
         self._listing: listing.Listing | None = None
         self._position: position.Position | None = None
-        self._doubt = False
+        self._doubt = ""
         self._repaired = float("-inf")
         self._failed_watches = 0
         self._interrupted = False
@@ -212,7 +212,7 @@ class Watcher:
         self._position = under_way.position()
         self._deliver(news.Listed(self.kind, tuple(under_way.present), under_way.began, self._time.now()))
         self._listing, self._page = None, self._pace.page
-        self._doubt, self._interrupted, self.synced = False, False, True
+        self._doubt, self._interrupted, self.synced = "", False, True
         self._know(under_way.began)
 
     def _vanished(self, began: int) -> None:
@@ -308,7 +308,7 @@ class Watcher:
                 raise _said(event.object, self.kind.key)
             fresh = self._take(event, here, at)
         except events.UnreadableError as error:
-            self._doubt = True
+            self._doubt = "unreadable"
             self._count_error(str(error), "kubernetes event not understood")
             return False
         bookmark = event.type is events.Type.BOOKMARK
@@ -327,6 +327,9 @@ class Watcher:
         uid = events.identity(event.object).uid
         if here.is_known(uid, revision):
             self._counts.event(self.kind.key, "duplicate")
+            # Calico's own API server, over etcd, tells of an end with the revision of the last change
+            if event.type is events.Type.DELETED:
+                self._doubt = "old end"
             return False
         if event.type is events.Type.DELETED:
             self._deliver(news.Gone(self.kind, self._slim(event.object, here.place), at))
@@ -339,11 +342,11 @@ class Watcher:
         return True
 
     def _repair_is_due(self, now: float) -> bool:
-        """Have everything listed again after something unreadable, if that was not done a moment ago."""
+        """Have everything listed again after something doubtful, if that was not done a moment ago."""
         if not self._doubt or now - self._repaired < self._pace.repair_seconds:
             return False
         self._repaired = now
-        self._list_again("unreadable")
+        self._list_again(self._doubt)
         return True
 
     def _works(self) -> None:
@@ -383,7 +386,8 @@ class Watcher:
 
     def _refused(self, error: errors.ApiError) -> float:
         """What follows from a refusal; seconds to wait."""
-        self._counts.error(self.kind.key, error.refusal)
+        if error.refusal is not errors.Refusal.ABSENT:  # most clusters lack most of the kinds that we know
+            self._counts.error(self.kind.key, error.refusal)
         if error.refusal in _MISSING:
             return self._lacking(_MISSING[error.refusal], error)
         if error.status == _NOT_ACCEPTABLE and self._partial:
@@ -400,9 +404,9 @@ class Watcher:
 
     def _lacking(self, state: State, error: errors.ApiError) -> float:
         if self.state is not state:
-            _log.warning(
-                "kind cannot be watched", extra={"fields": {"kind": self.kind.key, "reason": str(error)}}
-            )
+            level = logging.WARNING if state is State.FORBIDDEN or self.kind.required else logging.INFO
+            fields = {"kind": self.kind.key, "reason": str(error)}
+            _log.log(level, "kind cannot be watched", extra={"fields": fields})
         self.state, self._listing = state, None
         if state is State.NOT_SERVED:
             self._position = None

@@ -7,6 +7,13 @@ from collections.abc import Mapping, Sequence
 from enrich.kubernetes import client, clock, kinds, news, tally, watcher
 from runtime import metrics
 
+_WITH_ADDRESSES = ("Pod", "Node")
+
+
+def _counts(each: watcher.Watcher) -> bool:
+    seen = each.as_of > 0 or not each.missing
+    return each.kind.required and (seen or each.kind.name in _WITH_ADDRESSES)
+
 
 class Watching:
     """Keeps a receiver informed of a cluster.
@@ -49,16 +56,27 @@ class Watching:
     def as_of(self) -> int:
         """Until when all that gives addresses a name is known, in ns since 1970; 0 as long as it is not.
 
-        It is that of the required kind which is most behind. A kind that the server does not serve, or does
-        not let us see, is left out: `missing` names it.
+        It is that of the required kind which is most behind; one that the server does not let us see any
+        more stays where it was. Only what gives no pod or node its address is left out, where the server
+        never let us see it: `missing` names it.
         """
         return min(
-            (each.as_of for each in self._watchers if each.kind.required and not each.missing), default=0
-        )
+            (
+                each.as_of for each in self._watchers if each.kind.required
+                and (each.as_of or not each.missing or each.kind.name in _WITH_ADDRESSES)
+            ), default=0,
+        )  # fmt: skip
 
     def synced(self) -> bool:
         """Whether each kind has been listed once, those apart that are `missing`."""
         return all(each.synced or each.missing for each in self._watchers)
+
+    def check(self) -> str:
+        """What lacks before addresses have names; empty if nothing does."""
+        for each in self._watchers:
+            if each.missing and each.kind.required and each.kind.name in _WITH_ADDRESSES:
+                return f"{each.kind.key} may not be listed: {each.state}"
+        return "" if self.synced() else "not all kinds are listed yet"
 
     def missing(self) -> Mapping[str, watcher.State]:
         """The kinds that are not served or not permitted, by key."""

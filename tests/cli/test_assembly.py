@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli import assembly, ledger
+from cli import assembly, collect, ledger
 from collector.nflog import source as nflog
 from lab import namespaces
 from model import errors
@@ -311,3 +311,12 @@ def test_failed_interval_shows_in_readiness(configured: settings.Settings, node:
     assert code == 503
     assert said.startswith("node-1: StoreError: ")
     assert 'flowledger_collector_failed_intervals_total{node="node-1"} 1.0' in measured
+
+
+def test_printed_flows_cannot_be_named_by_a_ledger(configured: settings.Settings) -> None:
+    asked = dataclasses.replace(configured, enrich=settings.Enrich(feed="store"))
+    with (
+        pytest.raises(errors.SetupError, match="leave -o out"),
+        assembly.running(asked, [], with_gateway=False, with_app=False, into=collect.stream("jsonl")),
+    ):
+        pass

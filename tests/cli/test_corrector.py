@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable
 
+import numpy as np
 import prometheus_client
 import pyarrow as pa
 import pytest
@@ -133,6 +134,76 @@ def test_ledger_that_is_away_is_asked_again(late: Late) -> None:
         late.look(11)
     late.corrector._ledger = ledger
     assert late.look(6) == 1
+
+
+class Dying:
+    """A ledger that dies at its first insert, between the flows and what is summed of them."""
+
+    _VIEWS = ("flows_minute_filled", "flows_hour_mirrored_filled")
+
+    def __init__(self, ledger: transport.Transport) -> None:
+        self._ledger, self._died = ledger, False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    def insert(self, table: str, batch: pa.RecordBatch, *, token: str = "") -> None:
+        if self._died:
+            self._ledger.insert(table, batch, token=token)
+            return
+        self._died = True
+        for view in self._VIEWS:
+            self._ledger.command(f"DETACH TABLE {view}", {})
+        self._ledger.insert(table, batch, token=token)
+        for view in self._VIEWS:
+            self._ledger.command(f"ATTACH TABLE {view}", {})
+        raise errors.StoreError("it hung up", temporary=True)
+
+
+def test_insert_that_is_not_answered_is_offered_again_as_it_was(late: Late) -> None:
+    late.record({"dst_address": "10.0.0.2"}, {"dst_address": "10.0.0.9"})
+    late.pod("cart", "10.0.0.2")
+    late.look(0)
+    late.corrector._ledger = Dying(late.ledger)
+    with pytest.raises(errors.StoreError):
+        late.look(11)
+    late.pod("till", "10.0.0.9")
+    late.look(6)
+    late.look(30)
+    assert late.rows("dst_pod, correction") == [("cart", "named_again"), ("till", "named_again")]
+    assert {edge[1]: edge[2] for edge in late.edges()} == {"shop/cart": 1, "shop/till": 1}
+
+
+def test_who_loses_the_lead_ends_before_the_next_batch(late: Late) -> None:
+    late.record({"dst_address": "10.0.0.2"})
+    late.pod("cart", "10.0.0.2")
+    late.look(0)
+    offer = late.corrector._offer
+
+    def lose(old: pa.RecordBatch, new: pa.RecordBatch) -> int:
+        late.leads = False
+        return offer(old, new)
+
+    late.corrector._offer = lose  # type: ignore[method-assign]
+    assert late.look(11) == 0
+    assert late.rows("dst_pod") == [("",)]
+    late.corrector._offer = offer  # type: ignore[method-assign]
+    late.leads = True
+    assert late.look(26) == 1
+
+
+def test_service_that_is_not_known_any_more_is_left(late: Late) -> None:
+    service = {"service_address": "10.96.0.1", "service_port": 80}
+    batch = late._flows({"dst_address": "10.0.0.2", **service}, stage=columns.Stage.JOIN)
+    named = late.naming.enrich(batch)
+    at = named.schema.get_field_index("service")
+    late.ledger.insert(
+        "flows", named.set_column(at, named.schema.field(at), columns.text(["old"], np.zeros(1, np.int32)))
+    )
+    late.pod("cart", "10.0.0.2")
+    late.look(0)
+    assert late.look(11) == 0
+    assert late.rows("dst_pod, service") == [("", "old")]
 
 
 HALVES = (

@@ -65,5 +65,5 @@ def test_ledger_is_asked_once_it_is_open(ledger: transport.Transport) -> None:
 def test_api_server_that_nothing_names(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     configured = settings.Enrich(kubeconfig=str(tmp_path / "nowhere"))
-    with pytest.raises(errors.SetupError, match=r"no Kubernetes API by .*nowhere"):
+    with pytest.raises(errors.SetupError, match=r"no Kubernetes API: there is no file .*nowhere"):
         feeds.cluster(configured, None, None)

@@ -64,12 +64,26 @@ def test_policy_that_breaks_keeps_its_last_good_content() -> None:
     assert cluster.refused("NetworkPolicy") == 1
 
 
+def test_policy_that_came_and_went_at_once_is_not_in_force() -> None:
+    """Both words about it come together; and so they do after a restart, what was written before what is."""
+    cluster = Cluster()
+    came = cluster.news(_policy())
+    gone = cluster.news(_policy(), gone=True)
+    cluster.policies.take(changes.joined(came, gone).revisions)
+    assert PREFIX not in cluster.policies.known().prefixes
+
+
 def test_kind_that_is_not_understood_keeps_no_other_away() -> None:
     cluster = Cluster()
-    profile = {"apiVersion": "projectcalico.org/v3", "kind": "Profile", "metadata": {"name": "kns.shop"}}
-    cluster.take(profile, _policy())
+    odd = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "Tier",
+        "metadata": {"name": "odd"},
+        "spec": {"x": 1},
+    }
+    cluster.take(odd, _policy())
     assert PREFIX in cluster.policies.known().prefixes
-    assert cluster.refused("Profile") == 1
+    assert cluster.refused("Tier") == 1
 
 
 def test_what_is_required_has_to_be_understood() -> None:

@@ -10,10 +10,10 @@ import prometheus_client
 import pytest
 
 from cli import naming, registrar
-from enrich import manifests
+from enrich import changes, manifests
 from model import errors
 from runtime import metrics
-from store import transport
+from store import names, transport
 
 SECOND = 1_000_000_000
 
@@ -23,10 +23,12 @@ class Process:
 
     def __init__(self, folder: pathlib.Path, ledger: transport.Transport) -> None:
         measured = metrics.Metrics(prometheus_client.CollectorRegistry())
-        self.leads = True
+        self.leads, self.cluster = True, "one"
         self.naming = naming.Naming(measured)
         self.naming.follow(manifests.Folder(folder))
-        self.registrar = registrar.Registrar(self.naming, ledger, leads=lambda: self.leads)
+        self.registrar = registrar.Registrar(
+            self.naming, ledger, measured, cluster=lambda: self.cluster, leads=lambda: self.leads
+        )
 
     def step(self) -> None:
         self.registrar.step()
@@ -130,6 +132,71 @@ def test_who_takes_over_misses_nothing(cluster: Cluster) -> None:
     )
     ((as_of,),) = cluster.rows("SELECT toUnixTimestamp64Nano(min(as_of)) FROM watched")
     assert as_of <= sure <= ended <= time.time_ns()
+
+
+def test_of_two_words_about_one_claim_the_last_is_written(cluster: Cluster) -> None:
+    """Or whoever polls could not tell which is the last."""
+    cluster.pod("web")
+    process = cluster.process()
+    process.step()
+    cluster.pod("cart", "10.0.0.2")
+    process.naming.refresh()
+    cluster.remove("cart")
+    process.naming.refresh()
+    (first, then), process.registrar._heard = process.registrar._heard, []
+    process.registrar._heard = [changes.joined(first, then)]
+    process.step()
+    polled = names.endpoints(cluster.ledger, written_after=0)
+    ended = dict(
+        zip(
+            polled.column("pod").to_pylist(), polled.column("valid_to").cast("int64").to_pylist(), strict=True
+        )
+    )
+    assert ended["web"] == 0 < ended["cart"]
+
+
+def test_each_word_is_later_than_the_one_before(cluster: Cluster) -> None:
+    cluster.pod("web")
+    process = cluster.process()
+    process.registrar._now = lambda: 1_800_000_000 * SECOND
+    process.step()
+    cluster.remove("web")
+    process.step()
+    assert cluster.endpoints() == [("web", False)]
+    polled = names.endpoints(cluster.ledger, written_after=0)
+    assert polled.column("valid_to").cast("int64").to_pylist() != [0]
+
+
+def test_end_that_somebody_saw_is_not_overwritten(cluster: Cluster) -> None:
+    """Who finds a Job's pod ended knows less of it than who saw it run."""
+    cluster.pod("job")
+    first = cluster.process()
+    first.step()
+    ((uid, began),) = cluster.rows("SELECT uid, toUnixTimestamp64Nano(valid_from) FROM endpoints")
+    ended = {
+        "status": {"phase": "Succeeded", "startTime": "2026-01-01T00:00:00Z", "podIPs": [{"ip": "10.0.0.1"}]}
+    }
+    cluster.write("job", {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "job", "namespace": "shop", "uid": "job"},
+        "spec": {"nodeName": "node-1"}, **ended,
+    })  # fmt: skip
+    first.step()
+    ((known,),) = cluster.rows("SELECT toUnixTimestamp64Nano(valid_to) FROM endpoints FINAL")
+    assert (uid, began > 0, known > began) == ("job", True, True)
+    cluster.process().step()
+    assert cluster.rows("SELECT toUnixTimestamp64Nano(valid_to) FROM endpoints FINAL") == [(known,)]
+
+
+def test_names_of_another_cluster_are_not_ended(cluster: Cluster) -> None:
+    cluster.pod("web")
+    cluster.process().step()
+    cluster.remove("web")
+    cluster.pod("other", "10.1.0.1")
+    stranger = cluster.process()
+    stranger.cluster = "two"
+    with pytest.raises(errors.SetupError, match=r"names of another cluster \(kube-system one, .* two\)"):
+        stranger.step()
+    assert (cluster.endpoints(), stranger.registrar.writes) == ([("web", True)], False)
 
 
 def test_ledger_that_was_away_gets_what_it_missed(cluster: Cluster) -> None:

@@ -20,8 +20,6 @@ from apiserver import ApiServer
 from clickhouse_server import Server, installed, mortal  # noqa: F401 (fixtures)
 from mirror import pod
 
-from cli import watch
-from runtime import settings
 from store import transport
 
 pytestmark = pytest.mark.e2e
@@ -147,17 +145,4 @@ def test_api_server_that_nothing_names_is_one_line(tmp_path: pathlib.Path) -> No
         [*FLOWLEDGER, *command, "--metrics-port", "0"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "no Kubernetes API by" in done.stderr
-
-
-def test_lease_is_where_the_settings_say(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = tmp_path / "namespace"
-    monkeypatch.setattr(watch, "_POD_NAMESPACE", own)
-    assert watch.namespace(settings.Enrich(lease_namespace="there")) == "there"
-    assert watch.namespace(settings.Enrich()) == "default"
-    own.write_text("flowledger\n")
-    assert watch.namespace(settings.Enrich()) == "flowledger"
-
-
-def test_no_two_processes_have_one_name() -> None:
-    assert watch.holder() != watch.holder()
+    assert "no Kubernetes API: there is no file" in done.stderr

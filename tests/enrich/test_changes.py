@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from enrich import changes
-from model import manifest
+import dataclasses
+
+from enrich import changes, identity
+from model import address, manifest
 
 DOCUMENT = manifest.Document("f", 1, {"apiVersion": "v1", "kind": "Tier"})
 
@@ -12,6 +14,13 @@ def _revision(name: str, document: manifest.Document = DOCUMENT) -> changes.Revi
     return changes.Revision(
         kind="Tier", api_group="", namespace="", name=name, tier="", digest="d", document=document,
         valid_from=0, valid_to=1,
+    )  # fmt: skip
+
+
+def _service_port(end: int) -> identity.ServicePort:
+    return identity.ServicePort(
+        address=address.pack("10.96.0.1"), port=80, protocol=6, namespace="shop", service="web",
+        port_name="http", valid_from=10, valid_to=end,
     )  # fmt: skip
 
 
@@ -32,3 +41,9 @@ def test_revision_is_its_digest_wherever_it_was_read() -> None:
     assert _revision("a") == _revision(
         "a", manifest.Document("elsewhere", 2, {"apiVersion": "v1", "kind": "Tier"})
     )
+
+
+def test_last_word_about_each_is_what_counts() -> None:
+    first, then = (_service_port(end) for end in (identity.FOREVER, 40))
+    again = dataclasses.replace(_service_port(90), valid_from=50)
+    assert changes.last(changes.Changes(ports=(first, then, again))).ports == (then, again)

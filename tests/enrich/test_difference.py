@@ -61,7 +61,7 @@ def test_what_is_written_as_ended_stays() -> None:
 
 @given(told.CHANGES, told.CHANGES)
 def test_then_what_is_written_says_what_is_known(said: changes.Changes, written: changes.Changes) -> None:
-    """All that is known is there, and of all else nothing lasts."""
+    """All that is known is there, but for ends that others knew better; and of all else nothing lasts."""
     more = difference.difference(said, written, alive=45, at=60)
     for before, now, known, key in (
         (written.claims, more.claims, said.claims, told.claim_key),
@@ -69,7 +69,9 @@ def test_then_what_is_written_says_what_is_known(said: changes.Changes, written:
         (written.revisions, more.revisions, said.revisions, told.revision_key),
     ):
         kept = {key(one): one for one in (*before, *now)}
-        assert {key(one): one for one in known}.items() <= kept.items()
+        ended = {key(one) for one in before if one.valid_to != EVER}
+        mine = {key(one): one for one in known if one.valid_to == EVER or key(one) not in ended}
+        assert mine.items() <= kept.items()
         others = [one for which, one in kept.items() if which not in {key(one) for one in known}]
         assert all(one.valid_to != EVER for one in others)
         assert difference.difference(said, _after(written, more), alive=45, at=60) == changes.Changes()
@@ -82,3 +84,17 @@ def _after(written: changes.Changes, more: changes.Changes) -> changes.Changes:
     return changes.Changes(
         claims=tuple(claims.values()), ports=tuple(ports.values()), revisions=tuple(revisions.values())
     )
+
+
+def test_end_that_is_written_is_known_better_than_one_that_was_found_later() -> None:
+    assert _difference([_claim(end=45)], [_claim(end=30)]) == []
+    assert _difference([_claim()], [_claim(end=30)]) == [_claim()]
+
+
+def test_what_is_affected_is_what_is_said_otherwise_than_before() -> None:
+    one, other = address.pack("10.0.0.1"), address.pack("10.0.0.2")
+    elsewhere = dataclasses.replace(_claim("w", start=7), address=other)
+    assert difference.affected([_claim()], [_claim()], {one}) == {}
+    assert difference.affected([_claim()], [_claim(end=40)], {one}) == {one: 40}
+    assert difference.affected([_claim()], [_claim(), _claim("v", 20), elsewhere], {one}) == {one: 20}
+    assert difference.affected([], [elsewhere], {one, other}) == {other: 7}

@@ -143,3 +143,26 @@ def test_what_is_primed_goes_on() -> None:
     known.end_others(enums.EndpointKind.POD, [], alive=60 * S, at=70 * S)
     (claim,), _ = known.news()
     assert (claim.valid_from, claim.sure_to, claim.valid_to) == (10 * S, 60 * S, 70 * S + lives.LINGER)
+
+
+def test_zone_of_what_is_primed_is_known_before_its_node_is() -> None:
+    zoned = dataclasses.replace(POD, zone="a")
+    before = endpoints.Endpoints(lives.Clock())
+    before.see("u", 5, _seen(12, zoned), OWNER)
+    known = endpoints.Endpoints(lives.Clock())
+    known.prime({"u": before.news()[0]})
+    assert known.around.zones == {"node-1": "a"}
+
+
+def test_owner_and_zone_that_name_nobody_any_more_are_forgotten() -> None:
+    owned = cluster.Owned(kind="ReplicaSet", namespace="shop", name="web-1", owner_kind="", owner_name="")
+    known = _known()
+    known.own(owned)
+    known.stand("node-1", "a")
+    known.disown(OWNER)
+    known.news()
+    assert (known.around.owned, known.label_sets()) == ({OWNER: owned}, {POD.labels_id})
+    known.end("u", 20 * S)
+    known.news()
+    known.forget(1000 * S)
+    assert (known.around.owned, known.around.zones, known.label_sets()) == ({}, {}, set())

@@ -126,3 +126,17 @@ def test_what_has_ended_long_ago_is_forgotten() -> None:
     assert [names.ANSWERS[answer] for answer in asked.tolist()] == ["declined", "not_found"]
     known.take(changes.Changes(claims=(_claim("10.0.0.3", 0, identity.FOREVER, "late"),)))
     assert _who(known, "10.0.0.3", 5) == "late"
+
+
+def test_what_is_recalled_is_known_from_then_on() -> None:
+    """Without it, what this process has not seen itself may have been forgotten."""
+    known = names.Names()
+    known.cover(100, 200)
+    assert known.horizon == 100
+    past = changes.Changes(revisions=(_set("office", 10, 90),))
+    known.recall(iter([_claim("10.0.0.1", 20, 50)]), past, since=15)
+    assert known.horizon == 15
+    assert [_who(known, "10.0.0.1", time) for time in (30, 60)] == ["web", "private"]
+    assert _who(known, "192.0.2.1", 30) == "office"
+    known.cover(5, 200)
+    assert known.horizon == 5

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from enrich import changes, history, identity, lives, stored, tables
 from model import address, columns, enums, errors, manifest
+from runtime import logs
 from store import ddl
 
 SECOND = 1_000_000_000
@@ -31,7 +34,14 @@ class Tables:
         self._add("services", tables.services(said.ports, written))
         self._add("policies", tables.policies(said.revisions, written))
         self._add(
-            "watched", {"source": ["kubernetes"], "since": [START], "as_of": [as_of], "written": [written]}
+            "watched",
+            {
+                "source": ["kubernetes"],
+                "cluster": [""],
+                "since": [START],
+                "as_of": [as_of],
+                "written": [written],
+            },
         )
 
     def _add(self, name: str, rows: dict[str, list[object]]) -> None:
@@ -155,3 +165,21 @@ def test_policies_come_too() -> None:
     kept.write(past.news(), START, START)
     (found,) = feed.refresh().revisions
     assert found.document.body == body
+
+
+def test_ledger_into_which_nobody_writes_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "_limited", logs.Limited("enrich.stored", seconds=0))
+    kept, clock, feed = _feed()
+    with caplog.at_level(logging.WARNING):
+        feed.refresh()
+        assert [record.fields for record in caplog.records] == [{"last_heard": "never"}]
+        caplog.clear()
+        clock.now += 60 * SECOND
+        kept.write(changes.Changes(), clock.now, clock.now)
+        feed.refresh()
+        assert caplog.records == []
+        clock.now += 600 * SECOND
+        feed.refresh()
+        assert "nobody writes names into the ledger" in caplog.messages[0]

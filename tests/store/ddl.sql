@@ -319,7 +319,7 @@ CREATE TABLE IF NOT EXISTS endpoints
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (address, uid, valid_from)
-TTL toDate(valid_to) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
+TTL toDate(greatest(valid_to, written)) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
 SETTINGS min_age_to_force_merge_seconds = 86400, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS services
@@ -339,7 +339,7 @@ CREATE TABLE IF NOT EXISTS services
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (address, port, protocol, namespace, service, port_name, valid_from)
-TTL toDate(valid_to) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
+TTL toDate(greatest(valid_to, written)) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
 SETTINGS min_age_to_force_merge_seconds = 86400, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS policies
@@ -358,12 +358,13 @@ CREATE TABLE IF NOT EXISTS policies
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (kind, api_group, namespace, name, valid_from)
-TTL toDate(valid_to) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
+TTL toDate(greatest(valid_to, written)) + toIntervalDay(400) DELETE WHERE toUnixTimestamp64Nano(valid_to) > 0
 SETTINGS min_age_to_force_merge_seconds = 86400, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 300000;
 
 CREATE TABLE IF NOT EXISTS watched
 (
     source LowCardinality(String),
+    cluster String CODEC(ZSTD(1)),
     since DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     as_of DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     written DateTime64(9, 'UTC') CODEC(ZSTD(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -80,7 +81,7 @@ def test_last_word_of_each_source_is_how_far_it_has_watched(
 ) -> None:
     owner = asker if asker.takes_rows else ledger
     for written in (5, 9, 7):
-        row = {"source": "kubernetes", "since": 1, "as_of": written, "written": written}
+        row = {"source": "kubernetes", "cluster": "", "since": 1, "as_of": written, "written": written}
         owner.insert("watched", pa.Table.from_pylist([row], schema=ddl.WATCHED))
     found = names.watched(asker)
     assert found.schema == ddl.WATCHED
@@ -120,3 +121,17 @@ def test_all_shards_are_asked(spread: transport.Transport, table: str) -> None:
     assert _said(ask(spread), key) == expected
     assert _said(ask(spread, written_after=5), key) == [one for one in expected if one[1] == 6]
     assert len(ask(spread, ended_after=3)) == 30
+
+
+def test_claim_of_long_ago_that_never_was_stays_taken_back(ledger: transport.Transport) -> None:
+    """The word that it never was must not be forgotten before the word that it is."""
+    now = time.time_ns()
+    said = {"key": "a", "valid_from": 5}
+    ledger.insert("endpoints", _claims("endpoints", said | {"written": now - 9}))
+    ledger.insert("endpoints", _claims("endpoints", said | {"valid_to": 5, "written": now}))
+    try:
+        ledger.command(f"ALTER TABLE endpoints MODIFY {ddl.forgotten(30)} SETTINGS mutations_sync = 2", {})
+        ledger.command("ALTER TABLE endpoints MATERIALIZE TTL SETTINGS mutations_sync = 2", {})
+        assert _said(names.endpoints(ledger), "uid") == [("a", now, 5)]
+    finally:
+        ledger.command("ALTER TABLE endpoints REMOVE TTL", {})

@@ -105,6 +105,15 @@ def test_next_drops_say_when_and_why(four_days: transport.Transport) -> None:
             four_days.command(f"ALTER TABLE {table} REMOVE TTL", {})
 
 
+def test_table_without_partitions_has_none_to_drop(four_days: transport.Transport) -> None:
+    four_days.command("INSERT INTO endpoints (uid) VALUES ('a')", {})
+    four_days.command("ALTER TABLE endpoints MODIFY TTL toDate(written) + toIntervalDay(40000)", {})
+    try:
+        assert retention.next_drops(four_days) == []
+    finally:
+        four_days.command("ALTER TABLE endpoints REMOVE TTL", {})
+
+
 def test_keeper_looks_at_once_and_ends(four_days: transport.Transport) -> None:
     keeper = retention.Keeper(four_days, 1)
     keeper.start()

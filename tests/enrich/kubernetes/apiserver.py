@@ -75,6 +75,7 @@ class ApiServer:
         self.forbidden: set[str] = set()
         self.partial = True
         self.unacceptable = False
+        self.old_ends = False
         self.bookmark_seconds = bookmark_seconds
         self.token = token
         self.lists: collections.Counter[str] = collections.Counter()
@@ -161,7 +162,8 @@ class ApiServer:
         with self.changed:
             last = self._objects[collection].pop((namespace, name))
             self._revision += 1
-            last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self._revision)}}
+            if not self.old_ends:
+                last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self._revision)}}
             self._write(collection, "DELETED", last)
 
     def _write(self, collection: str, what: str, thing: Object) -> None:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from test_stored import Tables
 
 from enrich import changes, identity, manifests, names, stored
-from enrich.kubernetes import client, feed, watcher
+from enrich.kubernetes import client, feed, kinds, news, watcher
 from model import address
 from runtime import metrics
 
@@ -159,6 +159,58 @@ def test_who_goes_on_knows_what_was_said_before(server: ApiServer, watch: Watch)
     }  # fmt: skip
     (gone,) = (one for one in second.said().claims if one.identity.pod == "web-2")
     assert gone.sure_to >= alive
+
+
+def test_what_is_affected_is_told_once_all_is_listed(
+    server: ApiServer, api: client.Api, watch: Watch
+) -> None:
+    """Until then pods are without their owners, and would seem to be others."""
+    rollout = {"apiVersion": "x/v1", "kind": "Rollout", "name": "web", "uid": "o", "controller": True}
+    server.apply("/apis/apps/v1/replicasets", {
+        "metadata": {"name": "web-1", "namespace": "shop", "ownerReferences": [rollout]}
+    })  # fmt: skip
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "r", "controller": True}
+    for number in range(3):
+        server.apply(PODS, at(f"web-{number}", f"10.0.0.{number}", ownerReferences=[owner]))
+    first = watch()
+    assert until(lambda: who(first, "10.0.0.1").workload_kind == "Rollout")
+    before = first.said()
+    first.stop()
+    server.delete(PODS, "shop", "web-2")
+    measured = metrics.Metrics(prometheus_client.CollectorRegistry())
+    known = changes.Changes(claims=before.claims)
+    second = feed.Cluster(api, measured, pace=PACE, tolerance=0, known=known, alive=first._now())
+    pods = kinds.KINDS[[kind.key for kind in kinds.KINDS].index("pods")]
+    for item in server.state(PODS).values():
+        second.take(news.Changed(pods, pods.slim(item), second._now(), 0))
+    told = second.refresh()
+    assert told.claims
+    assert told.affected == {}
+    second.start()
+    assert until(second.watching.synced)
+    assert second.refresh().affected.keys() == {address.pack("10.0.0.2")}
+    second.stop()
+
+
+def test_label_sets_of_pods_long_gone_are_forgotten(server: ApiServer, watch: Watch) -> None:
+    known = watch(remember=0)
+    server.apply(PODS, at("job-1", "10.0.0.1", labels={"job-name": "job-1"}))
+    assert until(lambda: open_uids(known) == {"job-1"})
+    assert list(known.names.labels.values()) == [{"job-name": "job-1"}]
+    server.delete(PODS, "shop", "job-1")
+    assert until(lambda: not open_uids(known))
+    ahead = known._now() + 3600 * SECOND
+    known._now = lambda: ahead
+    known.refresh()
+    assert known.names.labels == {}
+
+
+def test_cluster_is_told_from_others_by_a_namespace_that_each_has(server: ApiServer, api: client.Api) -> None:
+    assert feed.identity(api) == ""
+    server.apply("/api/v1/namespaces", {"metadata": {"name": "kube-system", "uid": "one"}})
+    assert feed.identity(api) == "one"
+    server.forbidden.add("/api/v1/namespaces")
+    assert feed.identity(api) == ""
 
 
 FAR = 4_000_000_000 * SECOND

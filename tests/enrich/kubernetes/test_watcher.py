@@ -363,6 +363,19 @@ def test_kind_that_is_removed_leaves_nothing_behind(bench: Bench) -> None:
     assert bench.watchers[key].missing
 
 
+def test_end_that_is_told_with_the_revision_of_the_last_change(bench: Bench) -> None:
+    """As Calico's own API server does over etcd: it looks like something that came before."""
+    bench.server.old_ends = True
+    for name in ("a", "b"):
+        bench.server.apply(PODS, pod(name))
+    bench.watch("pods")
+    bench.settles()
+    bench.server.apply(PODS, pod("c"))
+    bench.server.delete(PODS, "shop", "a")
+    assert until(lambda: {one[1] for one in bench.server.state(PODS)} == {"b", "c"} and bench.agrees())
+    assert bench.counts.relists["pods", "old end"] >= 1
+
+
 @pytest.mark.parametrize("partial", [True, False], ids=["partial metadata", "plain objects"])
 @pytest.mark.parametrize("unacceptable", [True, False], ids=["406", "no 406"])
 def test_owner_chain_needs_metadata_alone(bench: Bench, partial: bool, unacceptable: bool) -> None:

@@ -84,3 +84,34 @@ def test_odd_object_is_taken_as_it_is(
         assert until(lambda: again.state["pods"] == expected(server, api, "pods"))
     finally:
         whole.stop()
+
+
+def test_what_lacks_is_said(api: client.Api, mirror: Mirror) -> None:
+    whole = watching.Watching(api, mirror, pace=PACE, time=HastyClock())
+    assert whole.check() == "not all kinds are listed yet"
+    for each in whole._watchers:
+        each.state = watcher.State.NOT_SERVED if "calico" in each.kind.key else watcher.State.WATCHING
+        each.synced = not each.missing
+    assert whole.check() == ""
+    (pods,) = (each for each in whole._watchers if each.kind.key == "pods")
+    pods.state = watcher.State.FORBIDDEN
+    assert whole.check() == "pods may not be listed: forbidden"
+
+
+@pytest.mark.parametrize(
+    ("kind", "since", "as_of"),
+    [
+        pytest.param("pods", 5, 5, id="stays where it was"),
+        pytest.param("pods", 0, 0, id="never seen"),
+        pytest.param("services", 0, 9, id="gives no pod its address"),
+    ],
+)
+def test_known_until_counts_what_is_forbidden(
+    api: client.Api, mirror: Mirror, kind: str, since: int, as_of: int
+) -> None:
+    whole = watching.Watching(api, mirror, pace=PACE, time=HastyClock())
+    for each in whole._watchers:
+        each.as_of, each.state = 9, watcher.State.WATCHING
+    (one,) = (each for each in whole._watchers if each.kind.key == kind)
+    one.as_of, one.state = since, watcher.State.FORBIDDEN
+    assert whole.as_of() == as_of
