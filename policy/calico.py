@@ -6,6 +6,8 @@ felix/calc/rule_scanner.go.
 
 from __future__ import annotations
 
+import dataclasses
+
 from model import enums, manifest
 from policy import fields, objects, selector
 
@@ -20,11 +22,23 @@ ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
 _POLICY_FIELDS = (
     "tier", "order", "selector", "serviceAccountSelector", "types", "ingress", "egress", "performanceHints",
 )  # fmt: skip
+_GLOBAL_FIELDS = (*_POLICY_FIELDS, "namespaceSelector", "applyOnForward", "doNotTrack", "preDNAT")
+_EARLY = ("doNotTrack", "preDNAT")
+_RULE_FIELDS = (
+    "action", "protocol", "notProtocol", "ipVersion", "icmp", "notICMP", "source", "destination", "http",
+    "metadata",
+)  # fmt: skip
 _PEER_FIELDS = (
-    "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts", "ports", "notPorts",
+    "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts", "services", "ports",
+    "notPorts",
 )  # fmt: skip
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
 _ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
+
+
+_BESIDE_NO_SERVICE = (
+    "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts",
+)  # fmt: skip
 
 
 def tier(document: manifest.Document) -> objects.Tier:
@@ -44,36 +58,77 @@ def tier(document: manifest.Document) -> objects.Tier:
     )
 
 
+def profile(document: manifest.Document) -> objects.Profile:
+    """A Profile.
+
+    Raises:
+        ManifestError: If it is not one as Calico's API has it.
+    """
+    _, name = fields.metadata(document, "")
+    spec = document.field().get("spec")
+    if spec is None:
+        return objects.Profile(name=name)
+    spec.only("ingress", "egress", "labelsToApply")
+    ingress, egress = (
+        tuple(_rule(rule, "", i) for i, rule in enumerate(fields.items(spec.get(way))))
+        for way in ("ingress", "egress")
+    )
+    return objects.Profile(name=name, ingress=ingress, egress=egress)
+
+
 def network_policy(document: manifest.Document) -> objects.Policy:
     """A NetworkPolicy of Calico's.
 
     Raises:
-        ManifestError: If it is not one as Calico's API has it, or uses what this version cannot evaluate.
+        ManifestError: If it is not one as Calico's API has it.
     """
+    return _network_policy(document, "np", document.field().require("spec").only(*_POLICY_FIELDS))
+
+
+def staged_network_policy(document: manifest.Document) -> objects.Policy | None:
+    """A StagedNetworkPolicy; None if it is about the end of its namesake.
+
+    Raises:
+        ManifestError: If it is not one as Calico's API has it.
+    """
+    spec = document.field().require("spec").only("stagedAction", *_POLICY_FIELDS)
+    policy = _network_policy(document, "snp", spec)
+    return policy if fields.is_set(spec) else None
+
+
+def _network_policy(document: manifest.Document, kind: str, spec: manifest.Field) -> objects.Policy:
     namespace, name = fields.metadata(document, "default")
-    spec = fields.only(document.field().require("spec"), _POLICY_FIELDS)
     subjects = selector.both(
         fields.selector_text(spec.get("selector")), selector.equals(selector.NAMESPACE_LABEL, namespace)
     )
     account = fields.selector_text(spec.get("serviceAccountSelector"))
     if account:
         subjects = selector.both(subjects, selector.prefixed(account, ACCOUNT_PREFIX))
-    return _policy("np", namespace, name, spec, subjects)
+    return _policy(kind, namespace, name, spec, subjects)
 
 
 def global_network_policy(document: manifest.Document) -> objects.Policy:
-    """A GlobalNetworkPolicy; those that act before connection tracking or NAT concern only hosts.
+    """A GlobalNetworkPolicy.
 
     Raises:
-        ManifestError: If it is not one as Calico's API has it, or uses what this version cannot evaluate.
+        ManifestError: If it is not one as Calico's API has it.
     """
+    return _global_policy(document, "gnp", document.field().require("spec").only(*_GLOBAL_FIELDS))
+
+
+def staged_global_network_policy(document: manifest.Document) -> objects.Policy | None:
+    """A StagedGlobalNetworkPolicy; None if it is about the end of its namesake.
+
+    Raises:
+        ManifestError: If it is not one as Calico's API has it.
+    """
+    spec = document.field().require("spec").only("stagedAction", *_GLOBAL_FIELDS)
+    policy = _global_policy(document, "sgnp", spec)
+    return policy if fields.is_set(spec) else None
+
+
+def _global_policy(document: manifest.Document, kind: str, spec: manifest.Field) -> objects.Policy:
     _, name = fields.metadata(document, "")
-    spec = document.field().require("spec")
-    fields.only(
-        spec, (*_POLICY_FIELDS, "namespaceSelector", "applyOnForward"), left_out=("doNotTrack", "preDNAT")
-    )
-    if forward := spec.get("applyOnForward"):  # about forwarded traffic of hosts: nothing changes for pods
-        forward.boolean()
     subjects = fields.selector_text(spec.get("selector"))
     # Calico replaces all() in the text that it has put together, the policy's own selector included.
     if namespaces := fields.selector_text(spec.get("namespaceSelector")):
@@ -82,7 +137,18 @@ def global_network_policy(document: manifest.Document) -> objects.Policy:
     if accounts := fields.selector_text(spec.get("serviceAccountSelector")):
         subjects = selector.both(subjects, selector.prefixed(accounts, ACCOUNT_PREFIX))
         subjects = _with_label(subjects, ACCOUNT_LABEL)
-    return _policy("gnp", "", name, spec, subjects)
+    found = _policy(kind, "", name, spec, subjects)
+    forward, early = _is(spec, "applyOnForward"), [word for word in _EARLY if _is(spec, word)]
+    if len(early) > 1:
+        raise spec.error("cannot have both doNotTrack and preDNAT")
+    if early and not forward:
+        raise spec.error(f"{early[0]} needs applyOnForward")
+    return dataclasses.replace(found, forward=forward, early=early[0] if early else "")
+
+
+def _is(spec: manifest.Field, name: str) -> bool:
+    written = spec.get(name)
+    return written.boolean() if written else False
 
 
 def _with_label(node: selector.Selector | None, label: str) -> selector.Selector | None:
@@ -106,8 +172,8 @@ def _policy(
         kind=kind, namespace=namespace, name=name, order=fields.number(spec.get("order")),
         tier=tier_name.text() if tier_name else objects.DEFAULT_TIER, subjects=subjects or selector.All(),
         types=_types(spec.get("types"), bool(ingress), bool(egress)),
-        ingress=tuple(_rule(rule, namespace) for rule in ingress),
-        egress=tuple(_rule(rule, namespace) for rule in egress),
+        ingress=tuple(_rule(rule, namespace, i) for i, rule in enumerate(ingress)),
+        egress=tuple(_rule(rule, namespace, i) for i, rule in enumerate(egress)),
     )  # fmt: skip
 
 
@@ -119,12 +185,8 @@ def _types(field: manifest.Field | None, ingress: bool, egress: bool) -> frozens
     return frozenset(enums.Direction(word.lower()) for word in words)
 
 
-def _rule(field: manifest.Field, namespace: str) -> objects.Rule:
-    fields.only(
-        field,
-        ("action", "protocol", "notProtocol", "ipVersion", "icmp", "source", "destination", "metadata"),
-        left_out=("notICMP", "http"),
-    )
+def _rule(field: manifest.Field, namespace: str, written: int) -> objects.Rule:
+    field.only(*_RULE_FIELDS)  # no dataplane of Calico's looks at http
     if annotations := field.get("metadata"):
         annotations.only("annotations")
     version = field.get("ipVersion")
@@ -135,6 +197,7 @@ def _rule(field: manifest.Field, namespace: str) -> objects.Rule:
         action=objects.RuleAction(field.require("action").one_of("Allow", "Deny", "Pass", "Log").lower()),
         protocol=protocol, not_protocol=fields.protocol(field.get("notProtocol")),
         ip_version=version.integer(4, 6) if version else None, icmp=_icmp(field.get("icmp"), protocol),
+        not_icmp=_icmp(field.get("notICMP"), protocol), written=written,
         source=_peer(field.get("source"), namespace, protocol),
         destination=_peer(field.get("destination"), namespace, protocol),
     )  # fmt: skip
@@ -155,21 +218,34 @@ def _icmp(field: manifest.Field | None, protocol: int | None) -> objects.Icmp | 
 def _peer(field: manifest.Field | None, namespace: str, protocol: int | None) -> objects.Peer:
     if field is None:
         return objects.Peer()
-    fields.only(field, _PEER_FIELDS, left_out=("services",))
+    field.only(*_PEER_FIELDS)
     listed, unlisted = field.get("ports"), field.get("notPorts")
     for some in (listed, unlisted):
         if some and some.items() and protocol not in _WITH_PORTS:
             raise some.error("ports need protocol TCP, UDP or SCTP")
     ports, names = fields.ports(fields.items(listed))
     not_ports, not_names = fields.ports(fields.items(unlisted))
-    if unlisted and not_names:
-        raise unlisted.error(f"this version cannot evaluate port names here, only numbers: {not_names[0]!r}")
     members, not_members = _members(field, namespace)
     return objects.Peer(
         members=members, not_members=not_members, ports=ports, port_names=names, not_ports=not_ports,
+        not_port_names=not_names, service=_service(field, namespace),
         nets=tuple(fields.network(net) for net in fields.items(field.get("nets"))),
         not_nets=tuple(fields.network(net) for net in fields.items(field.get("notNets"))),
     )  # fmt: skip
+
+
+def _service(field: manifest.Field, namespace: str) -> tuple[str, str] | None:
+    service = field.get("services")
+    if service is None:
+        return None
+    others = (
+        _BESIDE_NO_SERVICE if field.path.endswith("source") else (*_BESIDE_NO_SERVICE, "ports", "notPorts")
+    )
+    for name in others:
+        if (other := field.get(name)) and other.value:
+            raise other.error("cannot stand beside services")
+    of = service.only("name", "namespace").get("namespace")
+    return of.text() if of else namespace, service.require("name").text()
 
 
 def _members(

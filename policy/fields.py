@@ -19,24 +19,21 @@ def items(field: manifest.Field | None) -> list[manifest.Field]:
     return field.items() if field else []
 
 
-def only(field: manifest.Field, known: Iterable[str], left_out: Iterable[str] = ()) -> manifest.Field:
-    """This mapping, if it has no other members than the known ones.
-
-    Raises:
-        ManifestError: If it has another; one of ``left_out`` is told that it exists, but not for us.
-    """
-    for name in left_out:
-        member = field.get(name)
-        if member is not None and member.value not in (False, [], {}):
-            raise member.error("this version cannot evaluate it; a policy without it is understood")
-    return field.only(*known, *left_out)
-
-
 def metadata(document: manifest.Document, default_namespace: str) -> tuple[str, str]:
     """Namespace and name of an object; ``default_namespace`` where none is written."""
     found = document.field().only("apiVersion", "kind", "metadata", "spec", "status").require("metadata")
     namespace = found.get("namespace")
     return (namespace.text() if namespace else default_namespace, found.require("name").text())
+
+
+def is_set(spec: manifest.Field) -> bool:
+    """Whether a staged policy would be there once enforced; with ``Delete`` its namesake would go.
+
+    Raises:
+        ManifestError: If its action is none that Calico knows.
+    """
+    action = spec.get("stagedAction")
+    return action is None or action.one_of("Set", "Delete", "Learn", "Ignore") != "Delete"
 
 
 def number(field: manifest.Field | None) -> float:

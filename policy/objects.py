@@ -20,8 +20,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_TIER = "default"
 
-KIND_NAMES = {"np": "NetworkPolicy", "gnp": "GlobalNetworkPolicy", "knp": "KubernetesNetworkPolicy"}
+KIND_NAMES = {
+    "np": "NetworkPolicy", "gnp": "GlobalNetworkPolicy", "knp": "KubernetesNetworkPolicy",
+    "kcnp": "KubernetesClusterNetworkPolicy", "kanp": "KubernetesAdminNetworkPolicy",
+    "kbanp": "KubernetesBaselineAdminNetworkPolicy", "snp": "StagedNetworkPolicy",
+    "sgnp": "StagedGlobalNetworkPolicy", "sknp": "StagedKubernetesNetworkPolicy",
+}  # fmt: skip
 """How Calico spells each kind of policy in comments, and where names are put in order."""
+
+STAGED = {"snp": "np", "sgnp": "gnp", "sknp": "knp"}
+"""The kinds that are in no dataplane yet, and what they would be."""
 
 
 class RuleAction(enum.StrEnum):
@@ -60,8 +68,10 @@ class Peer:
         not_nets: It is in none of these; here too, a list without the packet's family never matches.
         ports: The port is in one of these ranges, or has one of ``port_names``.
         port_names: Names of container ports, of the endpoint that the address belongs to and that
-            ``members`` matches, with the rule's protocol.
-        not_ports: The port is in none of these ranges.
+            ``members`` matches, with the packet's protocol.
+        not_ports: The port is in none of these ranges, and has none of ``not_port_names``.
+        service: Namespace and name of a service: the address is one of those behind it and, on the
+            destination's side, the port is that service's there.
     """
 
     members: selector.Selector | None = None
@@ -71,6 +81,8 @@ class Peer:
     ports: tuple[PortRange, ...] = ()
     port_names: tuple[str, ...] = ()
     not_ports: tuple[PortRange, ...] = ()
+    not_port_names: tuple[str, ...] = ()
+    service: tuple[str, str] | None = None
 
     def allows_family(self, family: int) -> bool:
         """Whether any packet of this address family (4 or 6) can match the networks."""
@@ -88,6 +100,7 @@ class Rule:
         protocol: IP protocol number; None is any.
         not_protocol: IP protocol number that it must not be.
         ip_version: 4 or 6; None is both.
+        written: Which rule of the manifest it comes from, counted from 0 in its direction.
     """
 
     action: RuleAction
@@ -95,6 +108,8 @@ class Rule:
     not_protocol: int | None = None
     ip_version: int | None = None
     icmp: Icmp | None = None
+    not_icmp: Icmp | None = None
+    written: int = 0
     source: Peer = Peer()
     destination: Peer = Peer()
 
@@ -107,14 +122,17 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One enforced policy.
+    """One policy.
 
     Attributes:
-        kind: ``np``, ``gnp`` or ``knp``, as in NFLOG prefixes.
+        kind: A key of `KIND_NAMES`, as in NFLOG prefixes.
         namespace: Empty for a global one.
         order: Place in its tier; infinite where none is given.
         subjects: Which endpoints it applies to, its own namespace included.
         types: The directions in which it applies; rules of another direction do nothing.
+        forward: Whether it also judges what a host passes on (``applyOnForward``).
+        early: ``doNotTrack`` or ``preDNAT`` where it acts before connection tracking or before service
+            translation: on hosts alone, and pods never meet it.
     """
 
     kind: str
@@ -126,6 +144,13 @@ class Policy:
     types: frozenset[enums.Direction]
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
+    forward: bool = False
+    early: str = ""
+
+    @property
+    def staged(self) -> bool:
+        """Whether it is in no dataplane, and only said what it would do."""
+        return self.kind in STAGED
 
     @property
     def identity(self) -> str:
@@ -153,12 +178,27 @@ class Tier:
     declared: bool = True
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Rules for endpoints that name it, asked once all tiers have passed."""
+
+    name: str
+    ingress: tuple[Rule, ...] = ()
+    egress: tuple[Rule, ...] = ()
+
+
 BUILT_IN_TIERS = (
     Tier(name="kube-admin", order=1_000, default_action=enums.Action.PASS),
     Tier(name=DEFAULT_TIER, order=1_000_000),
     Tier(name="kube-baseline", order=10_000_000, default_action=enums.Action.PASS),
 )
 """The tiers that are there without anybody making them (Calico 3.32 and later)."""
+
+LEGACY_TIERS = (
+    Tier(name="adminnetworkpolicy", order=1_000, default_action=enums.Action.PASS),
+    Tier(name="baselineadminnetworkpolicy", order=10_000_000, default_action=enums.Action.PASS),
+)
+"""The tiers of AdminNetworkPolicy and BaselineAdminNetworkPolicy (Calico 3.29 to 3.31)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,26 +207,47 @@ class PolicySet:
 
     Attributes:
         tiers: In the order in which they are judged.
-        policies: In the order in which they are judged, tier by tier.
+        policies: What is enforced, in the order in which it is judged, tier by tier.
+        staged: What is not enforced yet, in the same order.
+        profiles: Those that somebody wrote; a namespace's own, which allows all, is there without.
     """
 
     tiers: tuple[Tier, ...] = BUILT_IN_TIERS
     policies: tuple[Policy, ...] = ()
+    staged: tuple[Policy, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+
+    def pending(self) -> PolicySet:
+        """As if all that is staged were enforced, each at its place in the order, beside its namesake."""
+        return dataclasses.replace(self, policies=self.everything(), staged=())
+
+    def everything(self) -> tuple[Policy, ...]:
+        """What is enforced and what is staged, in the order in which it would be judged."""
+        return _in_order(self.tiers, (*self.policies, *self.staged))
 
 
-def policy_set(tiers: Iterable[Tier], policies: Iterable[Policy]) -> PolicySet:
+def policy_set(
+    tiers: Iterable[Tier], policies: Iterable[Policy], profiles: Iterable[Profile] = ()
+) -> PolicySet:
     """Tiers and policies in the order of judgement (felix/calc/policy_sorter.go).
 
     Built-in tiers are added unless given, and so are tiers that a policy names and nobody declared.
     """
     found = list(policies)
     known = {tier.name: tier for tier in (*BUILT_IN_TIERS, *tiers)}
+    legacy = {tier.name: tier for tier in LEGACY_TIERS}
     for policy in found:
-        known.setdefault(policy.tier, Tier(name=policy.tier, declared=False))
+        known.setdefault(policy.tier, legacy.get(policy.tier, Tier(name=policy.tier, declared=False)))
     ordered = sorted(known.values(), key=lambda tier: (not tier.declared, tier.order, tier.name))
-    place = {tier.name: i for i, tier in enumerate(ordered)}
-    found.sort(key=lambda policy: (place[policy.tier], policy.order, _tie_break(policy)))
-    return PolicySet(tiers=tuple(ordered), policies=tuple(found))
+    return PolicySet(
+        tiers=tuple(ordered), policies=_in_order(ordered, (one for one in found if not one.staged)),
+        staged=_in_order(ordered, (one for one in found if one.staged)), profiles=tuple(profiles),
+    )  # fmt: skip
+
+
+def _in_order(tiers: Iterable[Tier], policies: Iterable[Policy]) -> tuple[Policy, ...]:
+    place = {tier.name: i for i, tier in enumerate(tiers)}
+    return tuple(sorted(policies, key=lambda one: (place[one.tier], one.order, _tie_break(one))))
 
 
 def _tie_break(policy: Policy) -> str:

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from model import manifest
-from policy import calico, kubernetes, objects
+from policy import admin, calico, kubernetes, objects
 
 _CALICO_GROUPS = ("projectcalico.org", "crd.projectcalico.org")
+_ADMIN_GROUP = "policy.networking.k8s.io"
 
-_POLICIES = {
+_CALICO_POLICIES = {
+    "NetworkPolicy": calico.network_policy,
+    "GlobalNetworkPolicy": calico.global_network_policy,
+    "StagedNetworkPolicy": calico.staged_network_policy,
+    "StagedGlobalNetworkPolicy": calico.staged_global_network_policy,
+    "StagedKubernetesNetworkPolicy": kubernetes.staged_network_policy,
+}
+_POLICIES: dict[tuple[str, str], Callable[[manifest.Document], objects.Policy | None]] = {
     ("networking.k8s.io", "NetworkPolicy"): kubernetes.network_policy,
-    **{(group, "NetworkPolicy"): calico.network_policy for group in _CALICO_GROUPS},
-    **{(group, "GlobalNetworkPolicy"): calico.global_network_policy for group in _CALICO_GROUPS},
+    (_ADMIN_GROUP, "AdminNetworkPolicy"): admin.admin_network_policy,
+    (_ADMIN_GROUP, "BaselineAdminNetworkPolicy"): admin.baseline_admin_network_policy,
+    (_ADMIN_GROUP, "ClusterNetworkPolicy"): admin.cluster_network_policy,
+    **{(group, kind): read for group in _CALICO_GROUPS for kind, read in _CALICO_POLICIES.items()},
 }
 
 _UNKNOWN = {
-    *(
-        (group, kind)
-        for group in _CALICO_GROUPS
-        for kind in ("StagedNetworkPolicy", "StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy",
-                     "HostEndpoint", "Profile")
-    ),
     ("extensions", "NetworkPolicy"),
-    ("policy.networking.k8s.io", "AdminNetworkPolicy"),
-    ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy"),
-    ("policy.networking.k8s.io", "ClusterNetworkPolicy"),
     ("cilium.io", "CiliumNetworkPolicy"),
     ("cilium.io", "CiliumClusterwideNetworkPolicy"),
     ("crd.antrea.io", "NetworkPolicy"),
     ("crd.antrea.io", "ClusterNetworkPolicy"),
-}  # fmt: skip
-"""What takes part in verdicts, but not yet in ours."""
+}
+"""What takes part in verdicts, but not in ours."""
 
 
 def parse(documents: Iterable[manifest.Document]) -> objects.PolicySet:
-    """All policies and tiers among some documents, in the order of judgement; other kinds are left alone.
+    """All policies, tiers and profiles among some documents, in the order of judgement.
+
+    Other kinds are left alone.
 
     Raises:
         ManifestError: If one has an unknown field or a wrong value, is there twice, or is of a kind that
@@ -43,6 +46,7 @@ def parse(documents: Iterable[manifest.Document]) -> objects.PolicySet:
     """
     tiers: dict[str, objects.Tier] = {}
     policies: dict[str, objects.Policy] = {}
+    profiles: dict[str, objects.Profile] = {}
     for document in documents:
         key = (document.group, document.kind)
         if key in _UNKNOWN:
@@ -54,11 +58,14 @@ def parse(documents: Iterable[manifest.Document]) -> objects.PolicySet:
             tier = calico.tier(document)
             _once(document, tiers, tier.name)
             tiers[tier.name] = tier
-        elif key in _POLICIES:
-            policy = _POLICIES[key](document)
+        elif document.kind == "Profile" and document.group in _CALICO_GROUPS:
+            profile = calico.profile(document)
+            _once(document, profiles, profile.name)
+            profiles[profile.name] = profile
+        elif (read := _POLICIES.get(key)) and (policy := read(document)):
             _once(document, policies, policy.identity)
             policies[policy.identity] = policy
-    return objects.policy_set(tiers.values(), policies.values())
+    return objects.policy_set(tiers.values(), policies.values(), profiles.values())
 
 
 def _once(document: manifest.Document, known: Iterable[str], name: str) -> None:

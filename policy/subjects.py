@@ -50,9 +50,14 @@ class Endpoint:
         return (f"kns.{self.namespace}", f"ksa.{self.namespace}.{self.account}")
 
 
+def has_ended(pod: cluster.Pod) -> bool:
+    """Whether it has given its addresses up, though its object may still show them."""
+    return pod.phase in _ENDED
+
+
 def is_endpoint(pod: cluster.Pod) -> bool:
     """Whether the pod has addresses of its own at present, so that policies and rules can select it."""
-    return bool(pod.addresses) and not pod.host_network and not pod.deleted and pod.phase not in _ENDED
+    return bool(pod.addresses) and not pod.host_network and not pod.deleted and not has_ended(pod)
 
 
 def pod_labels(pod: cluster.Pod, namespace_labels: Mapping[str, str]) -> dict[str, str]:
@@ -129,7 +134,7 @@ class Subjects:
         """What judges an endpoint with these labels, in order; a tier without a policy for it is left out."""
         found: dict[str, list[objects.Policy]] = {}
         for policy in self._policies.policies:
-            if direction in policy.types and policy.subjects.matches(labels):
+            if direction in policy.types and not policy.early and policy.subjects.matches(labels):
                 found.setdefault(policy.tier, []).append(policy)
         return [(tier, found[tier.name]) for tier in self._policies.tiers if tier.name in found]
 

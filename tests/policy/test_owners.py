@@ -94,7 +94,7 @@ def test_name_with_two_meanings_is_left_out(table: dict[str, chainnames.Owner]) 
     assert table["cali-pi-gnp/x"].kind == "gnp"
 
 
-@pytest.mark.parametrize("kind", objects.KIND_NAMES)
+@pytest.mark.parametrize("kind", ["np", "gnp", "knp", "kcnp"])
 def test_comment_of_every_kind_is_understood(kind: str) -> None:
     owner = chainnames.read_comment(f"{objects.KIND_NAMES[kind]} shop/web ingress")
     assert owner
