@@ -235,6 +235,35 @@ def store_status(ledger: str | None, form: str, **given: Any) -> None:
     store_command.show(ledger or ledgers.url(loaded.gateway), loaded.store, form)
 
 
+@cli.group()
+def policy() -> None:
+    """What policies mean: for given connections, on manifests alone."""
+
+
+@policy.command("eval")
+@click.option("--cases", type=click.Path(path_type=pathlib.Path),
+              help="Cases, one a line of JSON: id, manifests, queries.")  # fmt: skip
+@click.option("--manifests", type=click.Path(path_type=pathlib.Path), help="Folder or file of manifests.")
+@click.option("--queries", type=click.Path(path_type=pathlib.Path),
+              help="Connections: lines of JSON in a .jsonl file, or a list in YAML.")  # fmt: skip
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json", "jsonl"]), default="table")
+def policy_eval(
+    cases: pathlib.Path | None, manifests: pathlib.Path | None, queries: pathlib.Path | None, form: str
+) -> None:
+    """Say of connections whether policies allow them: tests of policies, for CI.
+
+    A query is {"src": {"pod": "shop/web"}, "dst": {"ip": "192.0.2.1"}, "protocol": "TCP", "port": 443}, and
+    may say what it should be: "expect": "allow". The exit code is 1 where it is something else.
+    """
+    from cli import evaluation
+
+    if cases and not manifests and not queries:
+        sys.exit(evaluation.cases(cases, form))
+    if cases or not manifests or not queries:
+        raise errors.SetupError("say --cases FILE, or --manifests FOLDER and --queries FILE")
+    sys.exit(evaluation.queried(manifests, queries, form))
+
+
 def _shown(item: settings.Item) -> settings.Item:
     """A setting without the password that may be in it."""
     from store import location
@@ -261,7 +290,7 @@ def config(form: str, **given: Any) -> None:
 
 @cli.command()
 @click.argument("name", type=click.Choice([
-    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "enrich",
+    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "enrich", "policy-eval",
     "store-insert", "store-size", "store-query", "all",
 ]))  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -183,37 +183,54 @@ def read(file: pathlib.Path) -> list[Document]:
     Raises:
         ManifestError: If the file is no YAML, or an object of it has no kind.
     """
+    return [
+        document
+        for index, body in enumerate(_bodies(file), start=1) if body is not None
+        for document in objects(str(file), index, body)
+    ]  # fmt: skip
+
+
+def listed(file: pathlib.Path) -> list[Field]:
+    """The items of a list that a file holds.
+
+    Raises:
+        ManifestError: If the file is no YAML, or holds no list.
+    """
+    whole = (Field(Document(str(file), i, {}), "", body) for i, body in enumerate(_bodies(file), start=1))
+    return [item for field in whole for item in field.items()]
+
+
+def objects(file: str, index: int, body: object) -> Iterator[Document]:
+    """The object that was read from somewhere; of a ``List`` its items.
+
+    Raises:
+        ManifestError: If it has no kind.
+    """
+    field = Field(Document(file, index, {}), "", body)
+    field.mapping()
+    if field.require("kind").text() == "List":
+        for item in field.require("items").items():
+            yield from objects(file, index, item.value)
+        return
+    field.require("apiVersion").text()
+    assert isinstance(body, dict)  # noqa: S101  # mapping() above has made sure
+    yield Document(file, index, body)
+
+
+def _bodies(file: pathlib.Path) -> list[object]:
     try:
-        text = file.read_text()
-        bodies = list(yaml.load_all(text, Loader=_Loader))  # a subclass of the safe loader
+        return list(yaml.load_all(file.read_text(), Loader=_Loader))  # a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise errors.ManifestError(str(file), 1, place, error.problem or "is not YAML") from error
     except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date such as 2026-13-01
         raise errors.ManifestError(str(file), 1, "", f"is not YAML: {error}") from error
-    documents: list[Document] = []
-    for index, body in enumerate(bodies, start=1):
-        if body is not None:
-            documents += _objects(str(file), index, body)
-    return documents
 
 
 def load(path: pathlib.Path) -> list[Document]:
     """All objects of a file, or of all files below a folder."""
     return [document for file in files(path) for document in read(file)]
-
-
-def _objects(file: str, index: int, body: object) -> Iterator[Document]:
-    field = Field(Document(file, index, {}), "", body)
-    field.mapping()
-    if field.require("kind").text() == "List":
-        for item in field.require("items").items():
-            yield from _objects(file, index, item.value)
-        return
-    field.require("apiVersion").text()
-    assert isinstance(body, dict)  # noqa: S101  # mapping() above has made sure
-    yield Document(file, index, body)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # C where libyaml is there

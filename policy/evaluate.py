@@ -133,6 +133,10 @@ class Engine:
         """The rules that can decide, by their numbers."""
         return list(self._compiler.hits)
 
+    def selecting(self, pod: int, direction: enums.Direction) -> tuple[objects.Policy, ...]:
+        """The policies that judge a pod, by its number, in one direction; in the order in which they do."""
+        return self.programs[direction].selecting[int(self.world.labels.codes[pod])]
+
     def pending(self) -> Engine | None:
         """What it would be if all that is staged were enforced, beside its namesake; None if nothing is."""
         if not self.policies.staged:

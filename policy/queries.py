@@ -41,6 +41,8 @@ class Answer:
 
     Attributes:
         pending: Whether it would be denied if all that is staged were enforced; None where nothing is staged.
+        isolated_out: The policies that select the source where the end of their tier has decided.
+        isolated_in: Those that select the destination.
     """
 
     query: Query
@@ -48,6 +50,8 @@ class Answer:
     egress: tuple[policyhit.PolicyHit, ...]
     ingress: tuple[policyhit.PolicyHit, ...]
     pending: bool | None = None
+    isolated_out: tuple[str, ...] = ()
+    isolated_in: tuple[str, ...] = ()
 
 
 def read(field: manifest.Field) -> Query:
@@ -144,7 +148,17 @@ class Asker:
             queries, judged.denied.tolist(), self._engine.trace(judged.egress.traces),
             self._engine.trace(judged.ingress.traces), pending, strict=True,
         )  # fmt: skip
-        return [Answer(*row) for row in rows]
+        return [
+            Answer(*row, self._isolating(src, row[2]), self._isolating(dst, row[3]))
+            for row, ((src, _), (dst, _)) in zip(rows, pairs, strict=True)
+        ]
+
+    def _isolating(self, pod: int, hits: Sequence[policyhit.PolicyHit]) -> tuple[str, ...]:
+        if not hits or hits[-1].kind != policyhit.END_OF_TIER:
+            return ()
+        last = hits[-1]
+        selecting = self._engine.selecting(pod, last.direction)
+        return tuple(policy.identity for policy in selecting if policy.tier == last.tier)
 
     def _pair(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         sources, targets = self._end(query.src), self._end(query.dst)
