@@ -12,7 +12,7 @@ import itertools
 
 from lab import chains, matches, tables
 from model import chainnames, cluster, enums
-from policy import objects, prefixes, subjects
+from policy import objects, prefixes, services, subjects
 
 INGRESS, EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 
@@ -52,7 +52,7 @@ class _Renderer:
     def __init__(self, world: World, node: str, family: int) -> None:
         self._family = family
         self._subjects = subjects.Subjects(world.policies, world.cluster)
-        self._sets = matches.Sets(self._subjects, family)
+        self._sets = matches.Sets(self._subjects, family, services.behind(world.cluster))
         self._endpoints = self._subjects.local(node)
         self._chains: dict[str, chains.Chain] = {}
 

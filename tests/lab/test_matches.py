@@ -43,7 +43,7 @@ ANY = objects.Peer()
         pytest.param(_rule(ANY, objects.Peer(ports=PORTS)),
                      "meta l4proto tcp tcp dport { 80-90, 443 }", id="ports are merged"),
         pytest.param(_rule(objects.Peer(not_ports=PORTS[:1]), ANY),
-                     "meta l4proto tcp tcp sport != { 80 }", id="not ports"),
+                     "meta l4proto tcp tcp sport != 80-80", id="not ports"),
         pytest.param(_rule(objects.Peer(nets=_nets("10.0.0.0/8", "10.1.0.0/16", "::/0")), ANY),
                      "meta l4proto tcp ip saddr 10.0.0.0/8", id="covered and other nets are left out"),
         pytest.param(_rule(objects.Peer(not_nets=_nets("10.0.0.0/8", "192.0.2.1/32")), ANY),

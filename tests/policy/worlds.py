@@ -16,11 +16,26 @@ NETS = ("10.9.0.0/24", "10.9.1.0/24", "10.9.0.0/16", "203.0.113.0/24", "0.0.0.0/
 OUTSIDE = ("203.0.113.9", "198.51.100.1", "172.31.0.1", "2001:db8:1::9", "2001:db8:2::1")
 
 
-class Maker:
-    """Makes manifests by a seed."""
+BLOCKS = (
+    ("10.9.0.0/16", "10.9.1.0/24"), ("0.0.0.0/0", "10.9.0.0/24"), ("::/0", "2001:db8::/126"),
+)  # fmt: skip
+"""Networks, and holes in them."""
 
-    def __init__(self, seed: int) -> None:
+
+class Maker:
+    """Makes manifests by a seed.
+
+    Args:
+        seed: Other manifests for each.
+        nets: The networks that policies speak of.
+        blocks: Networks with holes.
+    """
+
+    def __init__(
+        self, seed: int, nets: tuple[str, ...] = NETS, blocks: tuple[tuple[str, str], ...] = BLOCKS
+    ) -> None:
         self.dice = random.Random(seed)
+        self._nets, self._blocks = nets, blocks
 
     def maybe(self, share: float = 0.5) -> bool:
         return self.dice.random() < share
@@ -31,19 +46,24 @@ class Maker:
     def one(self, words: tuple[Any, ...]) -> Any:
         return self.dice.choice(words)
 
-    def cluster(self) -> list[Body]:
-        found: list[Body] = [
+    def namespaces(self) -> list[Body]:
+        return [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": self._team()}}
             for name in NAMESPACES[: self.dice.randint(2, 3)]
         ]
+
+    def cluster(self) -> list[Body]:
+        found = self.namespaces()
         found += [
             {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{i}"},
              "status": {"addresses": [{"type": "InternalIP", "address": f"172.31.0.{i}"}]}}
             for i in (1, 2)
         ]  # fmt: skip
         found += [self._pod(i) for i in range(1, self.dice.randint(4, 8))]
-        found += [self._set(i) for i in range(self.dice.randint(0, 2))]
-        return found
+        return [*found, *self.sets()]
+
+    def sets(self) -> list[Body]:
+        return [self._set(i) for i in range(self.dice.randint(0, 2))]
 
     def policies(self) -> list[Body]:
         makers = (self.knp, self.np, self.gnp, self.cnp, self.anp)
@@ -61,6 +81,14 @@ class Maker:
     def _pod(self, i: int) -> Body:
         host, node = self.maybe(0.1), self.one((1, 2))
         ips = [f"172.31.0.{node}"] if host else [f"10.9.{i % 2}.{i}", f"2001:db8::{i}"]
+        phase = self.one(("Running",) * 9 + ("Succeeded",))
+        return self.pod(f"p{i}", self.one(NAMESPACES), f"n{node}", ips, host=host, phase=phase)
+
+    def pod(
+        self, name: str, namespace: str, node: str, ips: list[str], *, host: bool = False,
+        phase: str = "Running",
+    ) -> Body:  # fmt: skip
+        """A pod with random labels, ports and service account."""
         ports = [
             {"name": name, "containerPort": self.one(PORTS), "protocol": self.one(("TCP", "UDP"))}
             for name in self.some(NAMES)
@@ -68,12 +96,11 @@ class Maker:
         labels = {"app": self.one(APPS)} | ({"role": "x"} if self.maybe(0.3) else {})
         return {
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": f"p{i}", "namespace": self.one(NAMESPACES), "labels": labels},
-            "spec": {"nodeName": f"n{node}", "hostNetwork": host,
+            "metadata": {"name": name, "namespace": namespace, "labels": labels},
+            "spec": {"nodeName": node, "hostNetwork": host,
                      "serviceAccountName": self.one(("a", "b")),
                      "containers": [{"name": "c", "ports": ports}]},
-            "status": {"phase": self.one(("Running",) * 9 + ("Succeeded",)),
-                       "podIPs": [{"ip": ip} for ip in ips]},
+            "status": {"phase": phase, "podIPs": [{"ip": ip} for ip in ips]},
         }  # fmt: skip
 
     def _set(self, i: int) -> Body:
@@ -81,7 +108,7 @@ class Maker:
         return {
             "apiVersion": "projectcalico.org/v3", "kind": "NetworkSet" if place else "GlobalNetworkSet",
             "metadata": {"name": f"s{i}", "labels": {"app": self.one(APPS)}, **place},
-            "spec": {"nets": self.some(NETS)},
+            "spec": {"nets": self.some(self._nets)},
         }  # fmt: skip
 
     # Kubernetes
@@ -114,8 +141,7 @@ class Maker:
             return {"namespaceSelector": self.teams()}
         if kind == 2:
             return {"namespaceSelector": self.teams(), "podSelector": self.labels()}
-        cidr, hole = self.one((("10.9.0.0/16", "10.9.1.0/24"), ("0.0.0.0/0", "10.9.0.0/24"),
-                               ("::/0", "2001:db8::/126")))  # fmt: skip
+        cidr, hole = self.one(self._blocks)
         return {"ipBlock": {"cidr": cidr, **({"except": [hole]} if self.maybe() else {})}}
 
     def _knp_port(self) -> Body:
@@ -159,9 +185,9 @@ class Maker:
         found: Body = {}
         kind = self.dice.randrange(6)
         if kind == 0:
-            found["nets"] = self.some(NETS)
+            found["nets"] = self.some(self._nets)
         elif kind == 1:
-            found["notNets"] = self.some(NETS)
+            found["notNets"] = self.some(self._nets)
         elif kind in (2, 3):
             found["selector"] = self.selector()
         elif kind == 4:
@@ -229,7 +255,7 @@ class Maker:
 
     def _admin_peer(self, side: str) -> Body:
         if side == "to" and self.maybe(0.3):
-            return {"networks": self.some(tuple(net for net in NETS if "/" in net))}
+            return {"networks": self.some(tuple(net for net in self._nets if "/" in net))}
         return self._subject() if self.maybe(0.95) else {}
 
     def _admin_rules(self, side: str, actions: tuple[str, ...], ports: str) -> list[Body]:
