@@ -49,8 +49,14 @@ def _rows(claims: list[identity.Claim], known: identities.Identities) -> Rows:
 def updated(before: Rows, later: Rows) -> Rows:
     """What is said later of a claim takes the place of what was said before; one of no time is taken back."""
     last = _last_of_each(later)
-    replaced = keyindex.KeyIndex(_which(last)).find(_which(before)) >= 0
-    return np.concatenate([before[~replaced], last[last["valid_from"] < last["valid_to"]]])
+    at = keyindex.KeyIndex(_which(last)).find(_which(before))
+    replaced = np.flatnonzero(at >= 0)
+    new = np.ones(len(last), bool)
+    new[at[replaced]] = False
+    found = np.concatenate([before, last[new]])
+    found[replaced] = last[at[replaced]]
+    lasting = found["valid_from"] < found["valid_to"]
+    return found if lasting.all() else found[lasting]
 
 
 def keys(claims: Rows) -> asof.Keys:

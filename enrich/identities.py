@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from enrich import identity, spans
 from model import columns, enums
@@ -94,11 +95,12 @@ class Identities:
     def _sorted(self) -> tuple[pa.Array[Any], npt.NDArray[np.int32]]:
         """All texts in order, and where each stands there; made once for all batches."""
         if len(self._ranks) != len(self._words):
-            listed = list(self._words)
-            order = sorted(range(len(listed)), key=listed.__getitem__)
+            self._ordered = columns.strings([])  # as much as what takes its place
+            listed = columns.strings(list(self._words))
+            order = pc.sort_indices(listed)
             self._ranks = np.zeros(len(listed), np.int32)
-            self._ranks[order] = np.arange(len(listed), dtype=np.int32)
-            self._ordered = columns.strings([listed[number] for number in order])
+            self._ranks[columns.numbers(order)] = np.arange(len(listed), dtype=np.int32)
+            self._ordered = listed.take(order)
         return self._ordered, self._ranks
 
     def labels(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
