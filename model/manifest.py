@@ -228,6 +228,11 @@ def _bodies(file: pathlib.Path) -> list[object]:
         raise errors.ManifestError(str(file), 1, "", f"is not YAML: {error}") from error
 
 
+def text(body: dict[str, object]) -> str:
+    """An object as YAML, in the order in which it was written."""
+    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
+
+
 def load(path: pathlib.Path) -> list[Document]:
     """All objects of a file, or of all files below a folder."""
     return [document for file in files(path) for document in read(file)]

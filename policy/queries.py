@@ -126,7 +126,7 @@ class Asker:
         Raises:
             LookupError: If a pod is not there, or its ends have no address of one family.
         """
-        pairs = [self._pair(query) for query in queries]
+        pairs = [self.ends(query) for query in queries]
         ends = list(dict.fromkeys(end for pair in pairs for end in pair))
         number = {end: i for i, end in enumerate(ends)}
         edges = evaluate.Edges(
@@ -160,7 +160,12 @@ class Asker:
         selecting = self._engine.selecting(pod, last.direction)
         return tuple(policy.identity for policy in selecting if policy.tier == last.tier)
 
-    def _pair(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
+    def ends(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
+        """Source and destination: number of the pod, or `world.NOBODY`, and 16 bytes of address.
+
+        Raises:
+            LookupError: If one is not there, or they have no address of one family.
+        """
         sources, targets = self._end(query.src), self._end(query.dst)
         for family in (query.family,) if query.family else (4, 6):
             if family in sources and family in targets:

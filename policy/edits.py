@@ -1,0 +1,262 @@
+"""The smallest change of a policy by which a connection would be allowed."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from model import enums, manifest, policyhit
+from policy import calico, evaluate, explanation, objects, parse, queries, reasons, subjects
+
+Body = dict[str, Any]
+
+_INGRESS = enums.Direction.INGRESS
+_OF_CALICO = ("np", "gnp")
+_MADE_UP = (
+    "pod-template-hash", "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
+    "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/",
+)  # fmt: skip
+"""Labels that are another for each pod, or for each version of its workload."""
+_NAMESPACE_NAME = "kubernetes.io/metadata.name"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of one policy, or a new one.
+
+    Attributes:
+        sentence: What it does.
+        body: The whole manifest.
+        diff: As ``diff -u`` would show it.
+    """
+
+    sentence: str
+    body: Body
+    diff: str
+
+
+class Editor:
+    """Finds changes, and makes sure that they do what they should.
+
+    Args:
+        engine: The policies as they are.
+        documents: Their manifests, all of them.
+    """
+
+    def __init__(self, engine: evaluate.Engine, documents: Sequence[manifest.Document]) -> None:
+        self._engine, self._documents = engine, documents
+        self._of = _by_identity(documents)
+
+    def edit(self, told: explanation.Explanation, side: explanation.Side) -> Edit | None:
+        """The smallest change by which a side that denies a connection would allow it; None without any."""
+        for sentence, body in self._candidates(told, side):
+            before = self._body(body)
+            if self._allows(told.query, side.direction, body):
+                return Edit(sentence, body, _diff(before, body))
+        return None
+
+    def _candidates(
+        self, told: explanation.Explanation, side: explanation.Side
+    ) -> Iterator[tuple[str, Body]]:
+        last = side.trace[-1]
+        if last.kind != policyhit.END_OF_TIER:
+            yield from self._before(last, told.asked, side)
+            return
+        if side.nearest:
+            yield from self._widened(side.nearest, told.asked, side)
+        yield from self._added(told.asked, side, last.tier)
+
+    def _before(
+        self, last: policyhit.PolicyHit, asked: reasons.Connection, side: explanation.Side
+    ) -> Iterator[tuple[str, Body]]:
+        """A rule in front of the one that denies it."""
+        policy = next(one for one in side.selecting if _is(one, last))
+        written = policy.rules(side.direction)[last.rule].written
+        rule = _rule(policy, asked, side.direction)
+        body = self._copy(policy)
+        if rule is None or body is None or policy.kind == "knp":
+            return
+        body["spec"][str(side.direction)].insert(written, rule)
+        place = explanation.ordinal(written)
+        where = f"in front of the {place} {side.direction} rule of {explanation.name(policy)}"
+        yield f"Put a rule {where} that allows {_what(asked, side)}.", body
+
+    def _widened(
+        self, nearest: explanation.Nearest, asked: reasons.Connection, side: explanation.Side
+    ) -> Iterator[tuple[str, Body]]:
+        """The nearest rule with one more port, or with one more peer."""
+        policy, parts = nearest.policy, {one.part for one in nearest.reasons}
+        body = self._copy(policy)
+        if body is None:
+            return
+        written = policy.rules(side.direction)[nearest.index].written
+        rule = body["spec"][str(side.direction)][written]
+        place = f"the {explanation.ordinal(written)} {side.direction} rule of {explanation.name(policy)}"
+        peers = "from" if side.direction is _INGRESS else "to"
+        far = reasons.Part.SOURCE if side.direction is _INGRESS else reasons.Part.DESTINATION
+        port = f"{enums.protocol_name(asked.protocol)} port {asked.port}"
+        if parts <= {reasons.Part.PORT, reasons.Part.PROTOCOL} and _add_port(policy, rule, asked):
+            yield f"Add {port} to {place}, for all of its peers.", body
+        elif parts == {far} and policy.kind == "knp" and peers in rule:
+            rule[peers] = [*rule[peers], _kubernetes_peer(_far(asked, side), policy.namespace)]
+            yield f"Add {_far(asked, side).name} to {place}, for all of its ports.", body
+
+    def _added(
+        self, asked: reasons.Connection, side: explanation.Side, tier: str
+    ) -> Iterator[tuple[str, Body]]:
+        """One more rule, in the policy of the tier that selects the fewest pods."""
+        labels = self._engine.world.labels
+        mine = [one for one in side.selecting if one.tier == tier and one.kind in ("knp", *_OF_CALICO)]
+        codes = labels.codes[: len(self._engine.world.pods)]
+        counts = {one.identity: int(labels.matching(one.subjects)[codes].sum()) for one in mine}
+        for policy in sorted(mine, key=lambda one: (counts[one.identity], one.identity)):
+            rule, body = _rule(policy, asked, side.direction), self._copy(policy)
+            if rule is not None and body is not None:
+                rules = body["spec"].get(str(side.direction)) or []
+                body["spec"][str(side.direction)] = [*rules, rule]
+                count = counts[policy.identity]
+                pods_of = f"{count} pod{'s' if count != 1 else ''}"
+                where = f"to {explanation.name(policy)}, which selects {pods_of}"
+                alone = "ports" in rule or policy.kind != "knp"
+                more = "" if alone else ", with all other protocols: it cannot say this one alone"
+                yield f"Add a rule {where}, that allows {_what(asked, side)}{more}.", body
+
+    def _copy(self, policy: objects.Policy) -> Body | None:
+        document = self._of.get(policy.identity)
+        return copy.deepcopy(_plain(document.body)) if document else None
+
+    def _body(self, body: Body) -> Body:
+        """What a manifest was before."""
+        return next(
+            (
+                _plain(one.body) for one in self._documents
+                if one.body.get("kind") == body["kind"] and _place(one.body) == _place(body)
+                and one.body.get("apiVersion") == body["apiVersion"]
+            ), {},
+        )  # fmt: skip
+
+    def _allows(self, query: queries.Query, direction: enums.Direction, body: Body) -> bool:
+        changed = [
+            dataclasses.replace(one, body=body) if _plain(one.body) == self._body(body) else one
+            for one in self._documents
+        ]
+        engine = evaluate.Engine(parse.parse(changed), self._engine.cluster)
+        (answer,) = queries.Asker(engine).ask([query])
+        trace = answer.ingress if direction is _INGRESS else answer.egress
+        return bool(trace) and trace[-1].action is enums.Action.ALLOW
+
+
+def _by_identity(documents: Sequence[manifest.Document]) -> Mapping[str, manifest.Document]:
+    found = {}
+    for document in documents:
+        for policy in parse.parse([document]).everything():
+            found[policy.identity] = document
+    return found
+
+
+def _plain(body: Mapping[str, Any]) -> Body:
+    """A manifest without what only the API server writes."""
+    metadata = {name: body["metadata"][name] for name in ("name", "namespace") if name in body["metadata"]}
+    rest = {name: value for name, value in body.items() if name not in ("metadata", "status")}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata, **rest}
+
+
+def _place(body: Mapping[str, Any]) -> tuple[str, str]:
+    return body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+
+def _is(policy: objects.Policy, hit: policyhit.PolicyHit) -> bool:
+    return (policy.kind, policy.namespace, policy.name) == (hit.kind, hit.namespace, hit.name)
+
+
+def _far(asked: reasons.Connection, side: explanation.Side) -> reasons.End:
+    return asked.source if side.direction is _INGRESS else asked.destination
+
+
+def _what(asked: reasons.Connection, side: explanation.Side) -> str:
+    way = "from" if side.direction is _INGRESS else "to"
+    port = f" port {asked.port}" if asked.port else ""
+    return f"{enums.protocol_name(asked.protocol)}{port} {way} {_far(asked, side).name}"
+
+
+def _own_labels(pod: subjects.Endpoint) -> dict[str, str]:
+    """The labels by which people would name a pod's workload."""
+    inherited = (calico.NAMESPACE_PREFIX, calico.ACCOUNT_PREFIX, "projectcalico.org/")
+    return {
+        label: value for label, value in sorted(pod.labels.items())
+        if not label.startswith((*inherited, *_MADE_UP))
+    }  # fmt: skip
+
+
+def _kubernetes_peer(end: reasons.End, namespace: str) -> Body:
+    if end.pod is None:
+        return {"ipBlock": {"cidr": f"{end.address}/{end.address.max_prefixlen}"}}
+    found: Body = {}
+    if end.pod.namespace != namespace:
+        found["namespaceSelector"] = {"matchLabels": {_NAMESPACE_NAME: end.pod.namespace}}
+    return {**found, "podSelector": {"matchLabels": _own_labels(end.pod)}}
+
+
+def _calico_peer(end: reasons.End) -> Body:
+    if end.pod is None:
+        return {"nets": [f"{end.address}/{end.address.max_prefixlen}"]}
+    claims = [f"{label} == '{value}'" for label, value in _own_labels(end.pod).items()]
+    return {
+        "namespaceSelector": f"projectcalico.org/name == '{end.pod.namespace}'",
+        "selector": " && ".join(claims) or "all()",
+    }
+
+
+def _admin_peer(end: reasons.End) -> Body:
+    if end.pod is None:
+        return {"networks": [f"{end.address}/{end.address.max_prefixlen}"]}
+    namespaces = {"matchLabels": {_NAMESPACE_NAME: end.pod.namespace}}
+    return {"pods": {"namespaceSelector": namespaces, "podSelector": {"matchLabels": _own_labels(end.pod)}}}
+
+
+def _rule(policy: objects.Policy, asked: reasons.Connection, direction: enums.Direction) -> Body | None:
+    """A rule in a policy's own language that allows exactly this; None if it cannot be said in it."""
+    ingress = direction is _INGRESS
+    end = asked.source if ingress else asked.destination
+    protocol = enums.protocol_name(asked.protocol)
+    transport = asked.protocol in (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
+    peers = "from" if ingress else "to"
+    if policy.kind in _OF_CALICO:
+        rule: Body = {"action": "Allow", "protocol": protocol}
+        rule["source" if ingress else "destination"] = _calico_peer(end)
+        if transport:
+            rule.setdefault("destination", {})["ports"] = [asked.port]
+        return rule
+    if policy.kind == "knp":
+        # in which ICMP is part of a rule without ports, and cannot be said by itself
+        ports = {"ports": [{"protocol": protocol, "port": asked.port}]} if transport else {}
+        return {peers: [_kubernetes_peer(end, policy.namespace)], **ports}
+    if not transport or (ingress and end.pod is None):
+        return None
+    if policy.kind == "kcnp":
+        ports = {"protocols": [{protocol.lower(): {"destinationPort": {"number": asked.port}}}]}
+        return {"action": "Accept", peers: [_admin_peer(end)], **ports}
+    ports = {"ports": [{"portNumber": {"protocol": protocol, "port": asked.port}}]}
+    return {"action": "Allow", peers: [_admin_peer(end)], **ports}
+
+
+def _add_port(policy: objects.Policy, rule: Body, asked: reasons.Connection) -> bool:
+    """Add a port to a rule of a manifest, if that can be said there."""
+    protocol = enums.protocol_name(asked.protocol)
+    if policy.kind == "knp" and asked.port:
+        rule["ports"] = [*rule.get("ports", []), {"protocol": protocol, "port": asked.port}]
+        return True
+    ports = rule.get("destination", {}).get("ports")
+    if policy.kind in _OF_CALICO and ports and str(rule.get("protocol", "")).upper() == protocol:
+        rule["destination"]["ports"] = [*ports, asked.port]
+        return True
+    return False
+
+
+def _diff(before: Body, after: Body) -> str:
+    name = "/".join(filter(None, (after["kind"], *_place(after))))
+    old, new = (manifest.text(body).splitlines() for body in (before, after))
+    return "\n".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="", n=2))

@@ -1,0 +1,126 @@
+"""The smallest change that would allow a connection; it is tried on the engine."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+import yaml
+
+from model import cluster, enums, manifest
+from policy import edits, evaluate, explanation, parse, queries
+
+CORNERS = yaml.safe_load((pathlib.Path(__file__).parent / "corner_cases.yaml").read_text())
+Body = dict[str, Any]
+
+
+def _edits(bodies: list[Body], query: queries.Query) -> list[edits.Edit | None]:
+    """One for each side that denies it."""
+    documents = [manifest.Document("f", i, body) for i, body in enumerate([*CORNERS["cluster"], *bodies])]
+    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+    told = explanation.Explainer(engine).explain(query)
+    editor = edits.Editor(engine, documents)
+    return [editor.edit(told, side) for side in told.sides if side.verdict == "denied"]
+
+
+DENIED = [
+    (case, text) for case in CORNERS["cases"] for text in case["connections"] if text.endswith(": deny")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "text"), DENIED, ids=[f"{case['title']}: {text}" for case, text in DENIED])
+def test_every_denied_corner_case_has_an_edit_that_admits_it(case: dict[str, Any], text: str) -> None:
+    src, _, dst, protocol, *port = text.removesuffix(": deny").split(" ")
+    query = queries.Query(src=src, dst=dst, protocol=enums.Protocol[protocol], port=int(*port or [0]))
+    found = _edits(case["policies"], query)
+    assert found
+    for edit in found:
+        assert edit is not None
+        assert edit.diff.startswith(("--- a/", "--- "))
+        assert any(line.startswith("+") for line in edit.diff.splitlines())
+
+
+def _policy(spec: Body, name: str = "p", kind: str = "NetworkPolicy") -> Body:
+    metadata = {"name": name, "namespace": "shop"}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+QUERY = queries.Query(src="bank/teller", dst="shop/web", port=443)
+FROM_BANK = {"namespaceSelector": {"matchLabels": {"team": "blue"}}}
+
+
+def test_port_is_added_to_the_nearest_rule() -> None:
+    spec = {
+        "podSelector": {},
+        "ingress": [{"from": [FROM_BANK], "ports": [{"port": 80}]}, {"from": [{"podSelector": {}}]}],
+    }
+    (edit,) = _edits([_policy(spec)], QUERY)
+    assert edit is not None
+    assert (
+        edit.sentence
+        == "Add TCP port 443 to the first ingress rule of NetworkPolicy shop/p, for all of its peers."
+    )
+    assert edit.diff.splitlines() == [
+        "--- a/NetworkPolicy/shop/p", "+++ b/NetworkPolicy/shop/p", "@@ -13,4 +13,6 @@", "     ports:",
+        "     - port: 80", "+    - protocol: TCP", "+      port: 443", "   - from:", "     - podSelector: {}",
+    ]  # fmt: skip
+
+
+def test_peer_is_added_to_the_nearest_rule() -> None:
+    spec = {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 443}]}]}
+    (edit,) = _edits([_policy(spec)], QUERY)
+    assert edit is not None
+    assert (
+        edit.sentence
+        == "Add bank/teller to the first ingress rule of NetworkPolicy shop/p, for all of its ports."
+    )
+    assert edit.body["spec"]["ingress"][0]["from"][1] == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "bank"}},
+        "podSelector": {"matchLabels": {"app": "web"}},
+    }
+
+
+def test_rule_is_added_to_the_policy_that_selects_the_fewest() -> None:
+    broad, narrow = (
+        _policy({"podSelector": {}}, "all"),
+        _policy({"podSelector": {"matchLabels": {"app": "web"}}}, "web"),
+    )
+    (edit,) = _edits([broad, narrow], QUERY)
+    assert edit is not None
+    assert edit.sentence == (
+        "Add a rule to NetworkPolicy shop/web, which selects 1 pod, that allows TCP port 443 from "
+        "bank/teller."
+    )
+
+
+def test_rule_is_put_in_front_of_one_that_denies() -> None:
+    spec = {"selector": "all()", "ingress": [{"action": "Log"}, {"action": "Deny"}]}
+    body = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "g"},
+        "spec": spec,
+    }
+    (edit,) = _edits([body], QUERY)
+    assert edit is not None
+    assert edit.sentence == (
+        "Put a rule in front of the second ingress rule of GlobalNetworkPolicy g that allows TCP port 443 "
+        "from bank/teller."
+    )
+    assert edit.body["spec"]["ingress"][1] == {
+        "action": "Allow", "protocol": "TCP",
+        "source": {"namespaceSelector": "projectcalico.org/name == 'bank'", "selector": "app == 'web'"},
+        "destination": {"ports": [443]},
+    }  # fmt: skip
+
+
+def test_where_nothing_can_be_said_there_is_no_edit() -> None:
+    """An administrator's policy cannot name who is outside of the cluster."""
+    body = {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "c"},
+        "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
+                 "ingress": [{"action": "Deny", "from": [{}]}]},
+    }  # fmt: skip
+    assert _edits([body], queries.Query(src="203.0.113.9", dst="shop/web", port=80)) == [None]
