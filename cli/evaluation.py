@@ -12,7 +12,7 @@ import rich.progress
 import rich.table
 import rich.text
 
-from cli import output
+from cli import known, output
 from model import cluster, enums, errors, manifest, policyhit
 from policy import evaluate, parse, queries
 
@@ -60,9 +60,9 @@ def queried(manifests: pathlib.Path, file: pathlib.Path, form: str) -> int:
     Raises:
         FlowledgerError: If a manifest or a query cannot be read, or names a pod that is not there.
     """
-    documents = manifest.load(manifests)
-    asked = [queries.read(document) for document in _queries(file)]
-    answers, unmet = _ask(documents, asked)
+    of = known.manifests(manifests)
+    asked = [queries.read(query) for query in _queries(file)]
+    answers, unmet = _ask(of.engine(), asked)
     verdicts = [_verdict(answer) for answer in answers]
     if form == "table":
         _show(answers)
@@ -110,16 +110,14 @@ def _case(file: pathlib.Path, number: int, line: str) -> tuple[dict[str, Any], b
             for document in manifest.objects(f"{file}, case {name}", i + 1, item.value)
         ]
         asked = [queries.read(query) for query in field.require("queries").items()]
-        answers, unmet = _ask(documents, asked)
+        engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+        answers, unmet = _ask(engine, asked)
     except errors.FlowledgerError as error:
         return {"id": name, "error": str(error)}, expects
     return {"id": name, "verdicts": [_verdict(answer) for answer in answers]}, unmet
 
 
-def _ask(
-    documents: Sequence[manifest.Document], asked: Sequence[queries.Query]
-) -> tuple[list[queries.Answer], bool]:
-    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+def _ask(engine: evaluate.Engine, asked: Sequence[queries.Query]) -> tuple[list[queries.Answer], bool]:
     try:
         answers = queries.Asker(engine).ask(asked)
     except LookupError as error:

@@ -237,7 +237,7 @@ def store_status(ledger: str | None, form: str, **given: Any) -> None:
 
 @cli.group()
 def policy() -> None:
-    """What policies mean: for given connections, on manifests alone."""
+    """What policies mean: for given connections, and why."""
 
 
 @policy.command("eval")
@@ -262,6 +262,41 @@ def policy_eval(
     if cases or not manifests or not queries:
         raise errors.SetupError("say --cases FILE, or --manifests FOLDER and --queries FILE")
     sys.exit(evaluation.queried(manifests, queries, form))
+
+
+@policy.command("explain")
+@click.argument("src")
+@click.argument("dst")
+@click.argument("port", type=click.IntRange(0, 65535), default=0)
+@click.option("--protocol", default="TCP", show_default=True, help="TCP, UDP, SCTP, ICMP … or a number.")
+@click.option("--family", type=click.Choice(["4", "6"]), help="IPv4 or IPv6.  [default: whichever both have]")
+@click.option("--at", default="", help="As it was then: 2026-01-31T12:00:00Z.  [default: now]")
+@click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
+@_takes("--manifests", "--kubeconfig", "--context")
+def policy_explain(
+    src: str, dst: str, port: int, protocol: str, family: str | None, at: str, ledger: str | None, form: str,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Say why a connection from SRC to DST at PORT is allowed or denied, and what would admit it.
+
+    SRC and DST are namespace/pod, or an address. The policies are the ledger's, or those of a folder
+    (--manifests) or of a cluster (--kubeconfig). The exit code is 1 where it is denied.
+    """
+    from cli import explaining, known
+
+    loaded = _load(given).settings
+    moment = explaining.moment(at)
+    if moment and (loaded.enrich.manifests or loaded.enrich.kubeconfig or loaded.enrich.context):
+        raise errors.SetupError("--at is for the ledger, which alone knows the past")
+    if loaded.enrich.manifests:
+        of = known.manifests(pathlib.Path(loaded.enrich.manifests))
+    elif loaded.enrich.kubeconfig or loaded.enrich.context:
+        of = known.api_server(loaded.enrich)
+    else:
+        of = known.ledger(ledger or ledgers.url(loaded.gateway), moment)
+    query = explaining.query(src, dst, port, protocol, family)
+    sys.exit(explaining.run(of, query, form))
 
 
 def _shown(item: settings.Item) -> settings.Item:

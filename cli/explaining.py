@@ -1,0 +1,126 @@
+"""``policy explain``: why a connection is allowed or denied."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import rich.console
+import rich.padding
+import rich.text
+
+from cli import known, output
+from model import enums, errors, manifest
+from policy import edits, explanation, queries
+
+FORMS = ("table", "json")
+
+_STYLES = {"allowed": "green", "denied": "red", "not judged": "dim"}
+_WAYS = {enums.Direction.EGRESS: "out of", enums.Direction.INGRESS: "into"}
+
+
+def moment(text: str) -> int:
+    """A time as people write it, in ns since 1970; 0 for none.
+
+    Raises:
+        SetupError: If it is none.
+    """
+    if not text:
+        return 0
+    try:
+        at = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.SetupError(f"{text!r} is no time: write 2026-01-31T12:00:00Z") from None
+    at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
+    return int(at.timestamp()) * 1_000_000_000 + at.microsecond * 1_000
+
+
+def query(src: str, dst: str, port: int, protocol: str, family: str | None) -> queries.Query:
+    """What is asked about.
+
+    Raises:
+        ManifestError: If that is no connection.
+    """
+    asked: dict[str, object] = {
+        "src": src, "dst": dst, "protocol": int(protocol) if protocol.isdecimal() else protocol,
+    }  # fmt: skip
+    if port:
+        asked["port"] = port
+    if family:
+        asked["family"] = int(family)
+    return queries.read(manifest.Document("what is asked", 1, asked).field())
+
+
+def run(of: known.Known, query: queries.Query, form: str) -> int:
+    """Explain a connection; the exit code, which is 1 where it is denied.
+
+    Raises:
+        SetupError: If one of its ends is not there.
+        ManifestError: If a policy is not understood.
+    """
+    engine = of.engine()
+    try:
+        told = explanation.Explainer(engine).explain(query)
+    except LookupError as error:
+        raise errors.SetupError(f"{error}, as {of.source} has it") from None
+    editor = edits.Editor(engine, of.documents)
+    found = [editor.edit(told, side) if side.verdict == "denied" else None for side in told.sides]
+    if form == "json":
+        sys.stdout.write(json.dumps(_plain(told, found), indent=2) + "\n")
+    else:
+        _show(told, found)
+    return 1 if told.denied else 0
+
+
+def _show(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> None:
+    screen = output.console()
+    screen.print(rich.text.Text(told.sentence, style="bold red" if told.denied else "bold green"))
+    for side, edit in zip(told.sides, found, strict=True):
+        screen.print()
+        head = rich.text.Text(f"{_WAYS[side.direction]} {side.end}: ")
+        screen.print(head.append(side.verdict, style=_STYLES[side.verdict]))
+        for sentence in [*side.sentences, *([side.nearest.sentence] if side.nearest else [])]:
+            screen.print(_indented(sentence))
+        if edit:
+            screen.print(_indented(f"To admit it: {edit.sentence}"))
+            _show_diff(screen, edit.diff)
+    if told.pending:
+        screen.print()
+        screen.print(rich.text.Text(told.pending))
+
+
+def _indented(text: str) -> rich.padding.Padding:
+    return rich.padding.Padding(rich.text.Text(text), (0, 0, 0, 2))
+
+
+def _show_diff(screen: rich.console.Console, diff: str) -> None:
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    for line in diff.splitlines():
+        screen.print(rich.text.Text(f"    {line}", style=styles.get(line[:1], "")))
+
+
+def _plain(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> dict[str, Any]:
+    return {
+        "sentence": told.sentence, "verdict": "denied" if told.denied else "allowed", "pending": told.pending,
+        **{str(side.direction): _side(side, edit) for side, edit in zip(told.sides, found, strict=True)},
+    }  # fmt: skip
+
+
+def _side(side: explanation.Side, edit: edits.Edit | None) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "end": side.end, "verdict": side.verdict, "sentences": list(side.sentences),
+        "trace": [hit.render() for hit in side.trace],
+        "selecting": [policy.identity for policy in side.selecting],
+    }  # fmt: skip
+    if side.nearest:
+        plain["nearest"] = {
+            "policy": side.nearest.policy.identity, "rule": side.nearest.index,
+            "sentence": side.nearest.sentence,
+            "reasons": [{"part": str(one.part), "sentence": one.sentence} for one in side.nearest.reasons],
+        }  # fmt: skip
+    if edit:
+        plain["edit"] = {"sentence": edit.sentence, "manifest": edit.body, "diff": edit.diff}
+    return plain

@@ -1,0 +1,160 @@
+"""A cluster and its policies at one moment: from manifests, from the ledger, or from an API server."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from enrich import tables
+from model import address, cluster, columns, enums, errors, manifest
+from policy import evaluate, parse
+from runtime import settings
+from store import names, transport
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a cluster.
+
+    Attributes:
+        documents: The manifests of its policies, among others.
+        cluster: Its objects.
+        source: Where that is from, for people.
+    """
+
+    documents: tuple[manifest.Document, ...]
+    cluster: cluster.Cluster
+    source: str
+
+    def engine(self) -> evaluate.Engine:
+        """Its policies, compiled.
+
+        Raises:
+            ManifestError: If one of them is not understood.
+        """
+        return evaluate.Engine(parse.parse(self.documents), self.cluster)
+
+
+def manifests(path: pathlib.Path) -> Known:
+    """What a file or a folder of manifests says.
+
+    Raises:
+        SetupError: If there is nothing there.
+        ManifestError: If a manifest is wrong.
+    """
+    documents = tuple(manifest.load(path))
+    found = cluster.read(documents)
+    return Known(documents, dataclasses.replace(found, pods=(*found.pods, *_stand_ins(found))), str(path))
+
+
+def _stand_ins(found: cluster.Cluster) -> Iterator[cluster.Pod]:
+    """A pod for each workload that has none here, under its name; its addresses are nobody's.
+
+    They are reserved for later (RFC 1112) and for nothing (RFC 6666): no policy means them but by all
+    addresses.
+    """
+    named = {(pod.namespace, pod.name) for pod in found.pods}
+    owners = {(pod.namespace, pod.owner_name) for pod in found.pods}
+    for i, workload in enumerate(found.workloads):
+        there = (workload.namespace, workload.name)
+        hashed = any(space == there[0] and owner.startswith(f"{there[1]}-") for space, owner in owners)
+        if there not in named | owners and not hashed:
+            addresses = (f"240.{i + 1 >> 16}.{i + 1 >> 8 & 255}.{i + 1 & 255}", f"100::{i + 1:x}")
+            yield dataclasses.replace(workload.template, name=workload.name, addresses=addresses)
+
+
+def ledger(url: str, at: int = 0) -> Known:
+    """What the ledger says of a moment.
+
+    Args:
+        url: The ledger.
+        at: The moment, in ns since 1970; 0 for now.
+
+    Raises:
+        StoreError: If the ledger does not answer.
+        SetupError: If nobody has written names into it, or none of that moment.
+    """
+    moment = at or time.time_ns()
+    with contextlib.closing(transport.open(url)) as opened:
+        watched = names.watched(opened)
+        if not watched.num_rows:
+            raise errors.SetupError(
+                "the ledger knows no policies: run flowledger watch, or name a folder with --manifests"
+            )
+        rows = names.endpoints(opened, ended_after=moment)
+        held = _at(rows, moment)
+        labels = names.labels(
+            opened, set(columns.numbers(held.column("labels_id").combine_chunks()).tolist())
+        )
+        revisions = tables.Revisions(_at(names.policies(opened, ended_after=moment), moment))
+        documents = tuple(one.document for one in revisions)
+    sets = {row["labels_id"]: dict(row["labels"]) for row in labels.to_pylist()}
+    found = cluster.read(one for one in documents if one.kind != "Node")
+    known = dataclasses.replace(found, pods=tuple(_pods(held, sets)), nodes=tuple(_nodes(held)))
+    return Known(documents, known, "the ledger")
+
+
+def api_server(configured: settings.Enrich) -> Known:
+    """What an API server says now.
+
+    Raises:
+        SetupError: If nothing says where it is.
+        ApiError: If it does not answer.
+    """
+    # the client is large
+    from enrich.kubernetes import client, listed
+
+    api = client.connect(configured.kubeconfig, configured.context)
+    documents = tuple(listed.documents(api))
+    return Known(documents, cluster.read(documents), str(api))
+
+
+def _at(rows: pa.Table, moment: int) -> pa.Table:
+    since, until = (
+        columns.numbers(rows.column(name).combine_chunks()) for name in ("valid_from", "valid_to")
+    )
+    there = np.flatnonzero((since <= moment) & ((until == 0) | (moment < until)))
+    return rows.take(columns.array(there, pa.int64()))
+
+
+def _pods(rows: pa.Table, labels: dict[int, dict[str, str]]) -> Iterator[cluster.Pod]:
+    for found in _by_uid(row for row in rows.to_pylist() if row["kind"] == enums.EndpointKind.POD):
+        first = found[0]
+        yield cluster.Pod(
+            namespace=first["namespace"], name=first["pod"], uid=first["uid"], node=first["node"],
+            labels=labels.get(first["labels_id"], {}), service_account=first["service_account"],
+            addresses=tuple(address.render(row["address"]) for row in found), ports=_ports(first["ports"]),
+        )  # fmt: skip
+
+
+def _nodes(rows: pa.Table) -> Iterator[cluster.Node]:
+    for found in _by_uid(row for row in rows.to_pylist() if row["kind"] == enums.EndpointKind.NODE):
+        yield cluster.Node(
+            name=found[0]["node"], labels={}, addresses=tuple(address.render(row["address"]) for row in found)
+        )
+
+
+def _by_uid(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["uid"], []).append(row)
+    return list(found.values())
+
+
+def _ports(text: str) -> tuple[cluster.ContainerPort, ...]:
+    """``http=TCP/8080 UDP/53``."""
+    ports = []
+    for one in text.split():
+        name, equals, rest = one.rpartition("=")
+        protocol, _, number = rest.partition("/")
+        ports.append(cluster.ContainerPort(
+            name=name if equals else "", number=int(number), protocol=enums.Protocol[protocol]
+        ))  # fmt: skip
+    return tuple(ports)
