@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import rich.console
 import rich.padding
 import rich.text
 
@@ -86,7 +85,7 @@ def _show(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> 
             screen.print(_indented(sentence))
         if edit:
             screen.print(_indented(f"To admit it: {edit.sentence}"))
-            _show_diff(screen, edit.diff)
+            output.print_diff(screen, edit.diff, indent=4)
     if told.pending:
         screen.print()
         screen.print(rich.text.Text(told.pending))
@@ -94,12 +93,6 @@ def _show(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> 
 
 def _indented(text: str) -> rich.padding.Padding:
     return rich.padding.Padding(rich.text.Text(text), (0, 0, 0, 2))
-
-
-def _show_diff(screen: rich.console.Console, diff: str) -> None:
-    styles = {"+": "green", "-": "red", "@": "cyan"}
-    for line in diff.splitlines():
-        screen.print(rich.text.Text(f"    {line}", style=styles.get(line[:1], "")))
 
 
 def _plain(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> dict[str, Any]:

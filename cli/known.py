@@ -42,6 +42,25 @@ class Known:
         return evaluate.Engine(parse.parse(self.documents), self.cluster)
 
 
+def wanted(configured: settings.Enrich, url: str, at: int = 0) -> Known:
+    """The cluster that the settings name; that of the ledger where they name none.
+
+    Args:
+        configured: The settings.
+        url: The ledger.
+        at: A moment, in ns since 1970; 0 for now.
+
+    Raises:
+        FlowledgerError: If it cannot be had.
+    """
+    elsewhere = configured.manifests or configured.kubeconfig or configured.context
+    if at and elsewhere:
+        raise errors.SetupError("--at is for the ledger, which alone knows the past")
+    if configured.manifests:
+        return manifests(pathlib.Path(configured.manifests))
+    return api_server(configured) if elsewhere else ledger(url, at)
+
+
 def manifests(path: pathlib.Path) -> Known:
     """What a file or a folder of manifests says.
 

@@ -286,17 +286,28 @@ def policy_explain(
     from cli import explaining, known
 
     loaded = _load(given).settings
-    moment = explaining.moment(at)
-    if moment and (loaded.enrich.manifests or loaded.enrich.kubeconfig or loaded.enrich.context):
-        raise errors.SetupError("--at is for the ledger, which alone knows the past")
-    if loaded.enrich.manifests:
-        of = known.manifests(pathlib.Path(loaded.enrich.manifests))
-    elif loaded.enrich.kubeconfig or loaded.enrich.context:
-        of = known.api_server(loaded.enrich)
-    else:
-        of = known.ledger(ledger or ledgers.url(loaded.gateway), moment)
     query = explaining.query(src, dst, port, protocol, family)
+    of = known.wanted(loaded.enrich, ledger or ledgers.url(loaded.gateway), explaining.moment(at))
     sys.exit(explaining.run(of, query, form))
+
+
+@policy.command("audit")
+@click.option("--at", default="", help="As it was then: 2026-01-31T12:00:00Z.  [default: now]")
+@click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@click.option("--fail-on", type=click.Choice(["high", "medium", "low", "never"]), default="high",
+              show_default=True, help="From which severity on the exit code is 1.")  # fmt: skip
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json", "sarif"]), default="table")
+@_takes("--manifests", "--kubeconfig", "--context")
+def policy_audit(at: str, ledger: str | None, fail_on: str, form: str, **given: Any) -> None:
+    """Look for what is wrong, superfluous or open in the policies, and for the change that mends it.
+
+    The policies are the ledger's, or those of a folder (--manifests) or of a cluster (--kubeconfig).
+    """
+    from cli import auditing, explaining, known
+
+    loaded = _load(given).settings
+    of = known.wanted(loaded.enrich, ledger or ledgers.url(loaded.gateway), explaining.moment(at))
+    sys.exit(auditing.run(of, form, fail_on))
 
 
 def _shown(item: settings.Item) -> settings.Item:

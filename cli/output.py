@@ -13,6 +13,7 @@ from typing import IO, Any
 import pyarrow as pa
 import rich.box
 import rich.console
+import rich.padding
 import rich.table
 import rich.text
 import yaml
@@ -132,6 +133,14 @@ def _cell(name: str, value: Any) -> rich.text.Text:
     if isinstance(value, int) and not isinstance(value, bool):
         return rich.text.Text(f"{value:,}" if "port" not in name else str(value))
     return rich.text.Text(str(value if value is not None else ""), style=_COLOURS.get(str(value), ""))
+
+
+def print_diff(screen: rich.console.Console, diff: str, indent: int) -> None:
+    """A change, in the colours that people know."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    for line in diff.splitlines():
+        text = rich.text.Text(line, style=styles.get(line[:1], ""))
+        screen.print(rich.padding.Padding(text, (0, 0, 0, indent)))
 
 
 def fail(message: str) -> None:

@@ -48,14 +48,14 @@ class Editor:
 
     def __init__(self, engine: evaluate.Engine, documents: Sequence[manifest.Document]) -> None:
         self._engine, self._documents = engine, documents
-        self._of = _by_identity(documents)
+        self._of = by_identity(documents)
 
     def edit(self, told: explanation.Explanation, side: explanation.Side) -> Edit | None:
         """The smallest change by which a side that denies a connection would allow it; None without any."""
         for sentence, body in self._candidates(told, side):
             before = self._body(body)
             if self._allows(told.query, side.direction, body):
-                return Edit(sentence, body, _diff(before, body))
+                return Edit(sentence, body, diff(before, body))
         return None
 
     def _candidates(
@@ -126,13 +126,13 @@ class Editor:
 
     def _copy(self, policy: objects.Policy) -> Body | None:
         document = self._of.get(policy.identity)
-        return copy.deepcopy(_plain(document.body)) if document else None
+        return copy.deepcopy(plain(document.body)) if document else None
 
     def _body(self, body: Body) -> Body:
         """What a manifest was before."""
         return next(
             (
-                _plain(one.body) for one in self._documents
+                plain(one.body) for one in self._documents
                 if one.body.get("kind") == body["kind"] and _place(one.body) == _place(body)
                 and one.body.get("apiVersion") == body["apiVersion"]
             ), {},
@@ -140,7 +140,7 @@ class Editor:
 
     def _allows(self, query: queries.Query, direction: enums.Direction, body: Body) -> bool:
         changed = [
-            dataclasses.replace(one, body=body) if _plain(one.body) == self._body(body) else one
+            dataclasses.replace(one, body=body) if plain(one.body) == self._body(body) else one
             for one in self._documents
         ]
         engine = evaluate.Engine(parse.parse(changed), self._engine.cluster)
@@ -149,7 +149,16 @@ class Editor:
         return bool(trace) and trace[-1].action is enums.Action.ALLOW
 
 
-def _by_identity(documents: Sequence[manifest.Document]) -> Mapping[str, manifest.Document]:
+def without(document: manifest.Document, direction: enums.Direction, written: int) -> Body:
+    """The manifest of a policy without one of its rules."""
+    body = copy.deepcopy(plain(document.body))
+    rules = body["spec"][str(direction)]
+    body["spec"][str(direction)] = [rule for i, rule in enumerate(rules) if i != written]
+    return body
+
+
+def by_identity(documents: Sequence[manifest.Document]) -> Mapping[str, manifest.Document]:
+    """The manifest of each policy, by the policy's identity."""
     found = {}
     for document in documents:
         for policy in parse.parse([document]).everything():
@@ -157,7 +166,7 @@ def _by_identity(documents: Sequence[manifest.Document]) -> Mapping[str, manifes
     return found
 
 
-def _plain(body: Mapping[str, Any]) -> Body:
+def plain(body: Mapping[str, Any]) -> Body:
     """A manifest without what only the API server writes."""
     metadata = {name: body["metadata"][name] for name in ("name", "namespace") if name in body["metadata"]}
     rest = {name: value for name, value in body.items() if name not in ("metadata", "status")}
@@ -256,7 +265,10 @@ def _add_port(policy: objects.Policy, rule: Body, asked: reasons.Connection) -> 
     return False
 
 
-def _diff(before: Body, after: Body) -> str:
-    name = "/".join(filter(None, (after["kind"], *_place(after))))
-    old, new = (manifest.text(body).splitlines() for body in (before, after))
-    return "\n".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="", n=2))
+def diff(before: Body | None, after: Body | None) -> str:
+    """How ``diff -u`` would show a change; None for a manifest that is not there."""
+    there = after or before or {}
+    name = "/".join(filter(None, (there["kind"], *_place(there))))
+    old, new = (manifest.text(body).splitlines() if body else [] for body in (before, after))
+    names = (f"a/{name}" if before else "/dev/null", f"b/{name}" if after else "/dev/null")
+    return "\n".join(difflib.unified_diff(old, new, *names, lineterm="", n=2))

@@ -1,0 +1,299 @@
+"""What is wrong, superfluous or open in a set of policies, from the policies and the cluster alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model import enums, manifest
+from policy import covering, edits, evaluate, explanation, objects, selector
+
+_INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
+_PEERS = {_INGRESS: "source", _EGRESS: "destination"}
+_SHOWN = 5
+
+
+class Severity(enum.StrEnum):
+    """How much a finding matters."""
+
+    HIGH = "high"
+    """Something is open, or not as it seems."""
+    MEDIUM = "medium"
+    LOW = "low"
+    """Nothing would change without it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing to look at.
+
+    Attributes:
+        check: Which check found it, a key of `CHECKS`.
+        subject: What it is about: a policy's identity, a namespace, a workload.
+        rule: Which rule of the manifest, from 0 in its direction; -1 for none.
+        evidence: What it rests on.
+        fix: The change, as ``diff -u`` would show it; empty where people have to decide.
+    """
+
+    check: str
+    severity: Severity
+    subject: str
+    direction: str = ""
+    rule: int = -1
+    sentence: str
+    evidence: tuple[str, ...] = ()
+    fix: str = ""
+
+
+class Auditor:
+    """Looks at the policies of one cluster.
+
+    Args:
+        engine: The policies, compiled.
+        documents: Their manifests.
+    """
+
+    def __init__(self, engine: evaluate.Engine, documents: Sequence[manifest.Document]) -> None:
+        self._engine = engine
+        self._policies = engine.policies.everything()
+        self._of = edits.by_identity(documents)
+        labels = engine.world.labels
+        self._codes = labels.codes[: len(engine.world.pods)]
+
+    def findings(self) -> list[Finding]:
+        """All of them, the worst first."""
+        found = [one for check in CHECKS.values() for one in check(self)]
+        worst = list(Severity)
+        return sorted(found, key=lambda one: (worst.index(one.severity), one.check, one.subject, one.rule))
+
+    def selects_nothing(self) -> Iterator[Finding]:
+        """Policies that select no pod."""
+        for policy in self._policies:
+            if not policy.early and not self._selected(policy.subjects).any():
+                yield Finding(
+                    check="selects-nothing", severity=Severity.MEDIUM, subject=policy.identity,
+                    sentence=f"{explanation.name(policy)} selects no pod.",
+                    evidence=(f"its selector is {policy.subjects.render()}",), fix=self._removed(policy),
+                )  # fmt: skip
+
+    def missing_tiers(self) -> Iterator[Finding]:
+        """Policies of a tier that nobody has declared: it is judged last, and denies at its end."""
+        undeclared = {tier.name for tier in self._engine.policies.tiers if not tier.declared}
+        for policy in self._policies:
+            if policy.tier in undeclared:
+                yield Finding(
+                    check="missing-tier", severity=Severity.HIGH, subject=policy.identity,
+                    sentence=f"{explanation.name(policy)} names tier {policy.tier}, which there is not: it "
+                    "is judged after all others, and what it does not decide is denied.",
+                    evidence=("tiers: " + ", ".join(
+                        tier.name for tier in self._engine.policies.tiers if tier.declared),),
+                )  # fmt: skip
+
+    def allow_all(self) -> Iterator[Finding]:
+        """Rules that let everybody in, or out to anywhere."""
+        for policy, direction, rule in self._rules():
+            anybody = objects.Peer()
+            if rule.action is not objects.RuleAction.ALLOW or rule.source != anybody:
+                continue
+            if rule.destination == anybody and rule.protocol is None and rule.not_protocol is None:
+                whom = "everybody in" if direction is _INGRESS else "everything out"
+                yield Finding(
+                    check="allow-all", severity=Severity.HIGH if direction is _INGRESS else Severity.MEDIUM,
+                    subject=policy.identity, direction=direction, rule=rule.written,
+                    sentence=f"{self._place(policy, direction, rule)} lets {whom}, at every port.",
+                    evidence=(self._pods(policy.subjects),),
+                )  # fmt: skip
+
+    def shadowed(self) -> Iterator[Finding]:
+        """Rules behind one in the same policy that decides all that they match."""
+        for policy in self._policies:
+            for direction in enums.Direction:
+                rules = policy.rules(direction)
+                for written, mine in itertools.groupby(rules, key=lambda rule: rule.written):
+                    before = [one for one in rules if one.written < written and _decides(one)]
+                    covered = [next((a for a in before if covering.covers(a, one)), None) for one in mine]
+                    if covered and all(covered):
+                        first = covered[0]
+                        assert first  # noqa: S101  # all are there
+                        yield self._superfluous(policy, direction, written, first.written)
+
+    def _superfluous(
+        self, policy: objects.Policy, direction: enums.Direction, written: int, by: int
+    ) -> Finding:
+        ordinal = explanation.ordinal
+        return Finding(
+            check="shadowed-rule", severity=Severity.LOW, subject=policy.identity, direction=direction,
+            rule=written,
+            sentence=f"The {ordinal(written)} {direction} rule of {explanation.name(policy)} never decides: "
+            f"the {ordinal(by)} one matches all that it matches.",
+            fix=self._without(policy, direction, written),
+        )  # fmt: skip
+
+    def duplicates(self) -> Iterator[Finding]:
+        """Policies that say the same as another one."""
+        seen: dict[tuple[object, ...], objects.Policy] = {}
+        for policy in self._policies:
+            said = (
+                policy.kind, policy.namespace, policy.tier, policy.subjects, policy.types, policy.ingress,
+                policy.egress, policy.forward, policy.early,
+            )  # fmt: skip
+            first = seen.setdefault(said, policy)
+            if first is not policy:
+                yield Finding(
+                    check="duplicate", severity=Severity.LOW, subject=policy.identity,
+                    sentence=f"{explanation.name(policy)} says the same as {explanation.name(first)}.",
+                    fix=self._removed(policy),
+                )  # fmt: skip
+
+    def missing_peers(self) -> Iterator[Finding]:
+        """Rules about somebody whom there is not."""
+        labels = self._engine.world.labels
+        for policy, direction, rule in self._rules():
+            members = getattr(rule, _PEERS[direction]).members
+            if members is not None and not labels.matching(members).any():
+                yield Finding(
+                    check="missing-peer", severity=Severity.LOW, subject=policy.identity, direction=direction,
+                    rule=rule.written,
+                    sentence=f"{self._place(policy, direction, rule)} is about pods or network sets of which "
+                    "there are none.",
+                    evidence=(f"nothing matches {members.render()}",),
+                )  # fmt: skip
+
+    def missing_ports(self) -> Iterator[Finding]:
+        """Rules about names of ports that no pod has that they are about."""
+        pods = self._engine.world.pods
+        for policy, direction, rule in self._rules():
+            of = policy.subjects if direction is _INGRESS else rule.destination.members
+            there = self._selected(of) if of is not None else np.ones(len(pods), bool)
+            known = {port.name for i in np.flatnonzero(there) for port in pods[i].ports}
+            for name in rule.destination.port_names:
+                if name not in known and there.any():
+                    yield Finding(
+                        check="missing-port", severity=Severity.MEDIUM, subject=policy.identity,
+                        direction=direction, rule=rule.written,
+                        sentence=f"{self._place(policy, direction, rule)} is about port {name}, a name that "
+                        "no pod's port has there.",
+                        evidence=(f"names there: {', '.join(sorted(known)) or 'none'}",),
+                    )  # fmt: skip
+
+    def not_isolated(self) -> Iterator[Finding]:
+        """Pods that no policy selects for ingress: everybody reaches them."""
+        found: dict[str, list[str]] = {}
+        pods = self._engine.world.pods
+        programs = self._engine.programs[_INGRESS]
+        for i, code in enumerate(self._codes.tolist()):
+            if not programs.selecting[code]:
+                found.setdefault(pods[i].namespace, []).append(pods[i].name)
+        for namespace, names in sorted(found.items()):
+            count = len(names)
+            yield Finding(
+                check="not-isolated", severity=Severity.MEDIUM, subject=namespace, direction=_INGRESS,
+                sentence=f"No policy selects {count} pod{'s' if count != 1 else ''} of namespace {namespace} "
+                "for ingress: everybody reaches them.",
+                evidence=(_listed(names),), fix=edits.diff(None, _default_deny(namespace)),
+            )  # fmt: skip
+
+    def no_default_deny(self) -> Iterator[Finding]:
+        """Namespaces in which a new pod would be open, though some pods are isolated."""
+        by_namespace: dict[str, set[int]] = {}
+        for i, pod in enumerate(self._engine.world.pods):
+            by_namespace.setdefault(pod.namespace, set()).add(i)
+        for namespace, mine in sorted(by_namespace.items()):
+            anybody = {
+                selector.NAMESPACE_LABEL: namespace,
+                "projectcalico.org/orchestrator": "k8s",
+                **self._inherited(namespace),
+            }
+            isolated = any(self._engine.selecting(i, _INGRESS) for i in mine)
+            if isolated and not any(
+                _INGRESS in one.types and not one.early and one.subjects.matches(anybody)
+                for one in self._engine.policies.policies
+            ):
+                yield Finding(
+                    check="no-default-deny", severity=Severity.MEDIUM, subject=namespace, direction=_INGRESS,
+                    sentence=f"Namespace {namespace} has no policy for all of its pods: a new workload there "
+                    "is open to everybody until somebody writes one.",
+                    fix=edits.diff(None, _default_deny(namespace)),
+                )  # fmt: skip
+
+    def _inherited(self, namespace: str) -> Mapping[str, str]:
+        """What any pod of a namespace inherits."""
+        pod = next(one for one in self._engine.world.pods if one.namespace == namespace)
+        return {label: value for label, value in pod.labels.items() if label.startswith("pcns.")}
+
+    def same_priority(self) -> Iterator[Finding]:
+        """Administrators' policies of one priority for the same pods: which comes first is not said."""
+        admins = [one for one in self._policies if one.kind in ("kcnp", "kanp")]
+        for one, other in itertools.combinations(admins, 2):
+            if (one.tier, one.order) != (other.tier, other.order) or not one.types & other.types:
+                continue
+            if (self._selected(one.subjects) & self._selected(other.subjects)).any():
+                yield Finding(
+                    check="same-priority", severity=Severity.MEDIUM, subject=other.identity,
+                    sentence=f"{explanation.name(one)} and {explanation.name(other)} have priority "
+                    f"{one.order:.0f} for the same pods: which of them decides is not defined. Calico goes "
+                    "by name.",
+                )  # fmt: skip
+
+    def _rules(self) -> Iterator[tuple[objects.Policy, enums.Direction, objects.Rule]]:
+        for policy in self._policies:
+            for direction in enums.Direction:
+                if direction in policy.types:
+                    for rule in policy.rules(direction):
+                        yield policy, direction, rule
+
+    def _selected(self, subjects: selector.Selector) -> npt.NDArray[np.bool_]:
+        """Which pods a selector matches."""
+        found: npt.NDArray[np.bool_] = self._engine.world.labels.matching(subjects)[self._codes]
+        return found
+
+    def _pods(self, subjects: selector.Selector) -> str:
+        pods = self._engine.world.pods
+        names = [f"{pods[i].namespace}/{pods[i].name}" for i in np.flatnonzero(self._selected(subjects))]
+        return f"it selects {_listed(names)}" if names else "it selects no pod"
+
+    def _place(self, policy: objects.Policy, direction: enums.Direction, rule: objects.Rule) -> str:
+        return f"The {explanation.ordinal(rule.written)} {direction} rule of {explanation.name(policy)}"
+
+    def _removed(self, policy: objects.Policy) -> str:
+        document = self._of.get(policy.identity)
+        return edits.diff(edits.plain(document.body), None) if document else ""
+
+    def _without(self, policy: objects.Policy, direction: enums.Direction, written: int) -> str:
+        document = self._of.get(policy.identity)
+        if document is None:
+            return ""
+        return edits.diff(edits.plain(document.body), edits.without(document, direction, written))
+
+
+def _decides(rule: objects.Rule) -> bool:
+    return rule.action is not objects.RuleAction.LOG
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _default_deny(namespace: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "default-deny", "namespace": namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }  # fmt: skip
+
+
+CHECKS = {
+    "missing-tier": Auditor.missing_tiers, "allow-all": Auditor.allow_all,
+    "not-isolated": Auditor.not_isolated,
+    "no-default-deny": Auditor.no_default_deny, "selects-nothing": Auditor.selects_nothing,
+    "missing-port": Auditor.missing_ports, "same-priority": Auditor.same_priority,
+    "missing-peer": Auditor.missing_peers, "shadowed-rule": Auditor.shadowed, "duplicate": Auditor.duplicates,
+}  # fmt: skip
+"""What is looked for, and what finds it."""

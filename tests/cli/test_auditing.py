@@ -1,0 +1,61 @@
+"""``policy audit``, from a shell."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+Command = Callable[..., tuple[object, str, str]]
+SHOP = pathlib.Path(__file__).parents[2] / "lab" / "manifests"
+OPEN = {
+    "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+    "metadata": {"name": "open", "namespace": "shop"}, "spec": {"podSelector": {}, "ingress": [{}]},
+}  # fmt: skip
+POD = {
+    "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"}, "spec": {},
+    "status": {"podIPs": [{"ip": "10.0.0.1"}]},
+}  # fmt: skip
+
+
+def test_findings_with_their_fixes(command: Command) -> None:
+    code, printed, _ = command("policy", "audit", "--manifests", str(SHOP))
+    said = " ".join(printed.split())
+    assert code == 0
+    assert "medium No policy selects 2 pods of namespace guest for ingress: everybody reaches them." in said
+    assert "+++ b/NetworkPolicy/guest/default-deny" in said
+    assert "2 findings" in said
+
+
+@pytest.mark.parametrize(("bound", "code"), [("high", 1), ("medium", 1), ("low", 1), ("never", 0)], ids=str)
+def test_exit_code_goes_by_the_severity(
+    command: Command, tmp_path: pathlib.Path, bound: str, code: int
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"kind": "List", "items": [OPEN, POD]}))
+    ended, printed, _ = command(
+        "policy", "audit", "--manifests", str(tmp_path), "--fail-on", bound, "-o", "json"
+    )
+    assert ended == code
+    (found,) = json.loads(printed)
+    assert (found["check"], found["severity"], found["rule"], found["direction"]) == (
+        "allow-all", "high", 0, "ingress"
+    )  # fmt: skip
+
+
+def test_nothing_is_said_to_be_nothing(command: Command, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**OPEN, "spec": {"podSelector": {}}}))
+    (tmp_path / "b.json").write_text(json.dumps(POD))
+    assert command("policy", "audit", "--manifests", str(tmp_path))[:2] == (0, "nothing found\n")
+
+
+def test_sarif_for_other_tools(command: Command, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"kind": "List", "items": [OPEN, POD]}))
+    _, printed, _ = command("policy", "audit", "--manifests", str(tmp_path), "-o", "sarif")
+    (run,) = json.loads(printed)["runs"]
+    (result,) = run["results"]
+    assert result["ruleId"] in {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    assert (result["level"], result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]) == (
+        "error", str(tmp_path / "a.json")
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""What an audit finds, and what it leaves in peace."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+import yaml
+
+from model import cluster, manifest
+from policy import audit, evaluate, parse
+
+Body = dict[str, Any]
+
+
+def _pod(name: str, namespace: str = "shop") -> Body:
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 80}]}]},
+        "status": {"podIPs": [{"ip": f"10.0.0.{len(name)}"}]},
+    }  # fmt: skip
+
+
+def _knp(name: str, **spec: Any) -> Body:
+    return {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": "shop"}, "spec": {"podSelector": {}, **spec},
+    }  # fmt: skip
+
+
+def _gnp(name: str, **spec: Any) -> Body:
+    return {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": name},
+            "spec": spec}  # fmt: skip
+
+
+def _cnp(name: str, action: str = "Deny") -> Body:
+    subject = {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}
+    rule = {"action": action, "from": [{"namespaces": {"matchLabels": {"team": "red"}}}]}
+    return {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"tier": "Admin", "priority": 5, "subject": subject, "ingress": [rule]},
+    }  # fmt: skip
+
+
+RED = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "red"}}}
+DENY = _knp("default-deny")
+WEB = {"podSelector": {"matchLabels": {"app": "web"}}}
+
+
+def _found(*bodies: Body) -> list[audit.Finding]:
+    documents = [manifest.Document("f", i, body) for i, body in enumerate([_pod("web"), RED, *bodies])]
+    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+    return audit.Auditor(engine, documents).findings()
+
+
+def _only(check: str, *bodies: Body) -> audit.Finding:
+    (found,) = _found(*bodies)
+    assert found.check == check
+    return found
+
+
+def test_cluster_in_order_has_no_findings() -> None:
+    peer = {"podSelector": {"matchLabels": {"app": "web"}}}
+    assert _found(DENY, _knp("web", **WEB, ingress=[{"from": [peer], "ports": [{"port": "http"}]}])) == []
+
+
+def _from(app: str) -> Body:
+    return {"from": [{"podSelector": {"matchLabels": {"app": app}}}]}
+
+
+TCP_80 = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [80]}}
+CASES = {
+    "open": ([], "not-isolated", "medium"),
+    "no default deny": ([_knp("web", **WEB)], "no-default-deny", "medium"),
+    "everybody in": ([DENY, _knp("all", ingress=[{}])], "allow-all", "high"),
+    "everything out": ([DENY, _knp("out", policyTypes=["Egress"], egress=[{}])], "allow-all", "medium"),
+    "nobody": ([DENY, _knp("till", podSelector={"matchLabels": {"app": "x"}})], "selects-nothing", "medium"),
+    "tier": ([DENY, _gnp("lost", tier="lost", ingress=[{"action": "Pass"}])], "missing-tier", "high"),
+    "port": ([DENY, _knp("web", **WEB, ingress=[{"ports": [{"port": "grpc"}]}])], "missing-port", "medium"),
+    "peer": ([DENY, _knp("web", **WEB, ingress=[_from("x")])], "missing-peer", "low"),
+    "priority": ([DENY, _cnp("a"), _cnp("b", "Pass")], "same-priority", "medium"),
+    "shadowed": ([DENY, _gnp("g", order=1, selector="all()", ingress=[
+        {"action": "Log"}, {"action": "Deny", "protocol": "TCP"}, TCP_80, {"action": "Deny"}
+    ])], "shadowed-rule", "low"),
+    "duplicate": ([DENY, _knp("again")], "duplicate", "low"),
+}  # fmt: skip
+SENTENCES = yaml.safe_load((pathlib.Path(__file__).parent / "findings.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_finding(name: str) -> None:
+    """Whoever changes a sentence reads it aloud, and writes the golden file anew."""
+    bodies, check, severity = CASES[name]
+    found = _only(check, *bodies)
+    assert (str(found.severity), found.sentence) == (severity, SENTENCES[name])
+
+
+def test_fix_of_an_open_namespace_is_a_policy() -> None:
+    fix = _only("not-isolated").fix.splitlines()
+    assert fix[:2] == ["--- /dev/null", "+++ b/NetworkPolicy/shop/default-deny"]
+    assert "+  podSelector: {}" in fix
+
+
+def test_fix_of_a_superfluous_rule_takes_it_away() -> None:
+    rules = [{"from": [{"podSelector": {}}]}, {"from": [{"podSelector": {}}], "ports": [{"port": 80}]}]
+    found = _only("shadowed-rule", DENY, _knp("web", **WEB, ingress=rules))
+    assert (found.subject, found.direction, found.rule) == ("knp/shop/web", "ingress", 1)
+    assert [line for line in found.fix.splitlines() if line.startswith("-")] == [
+        "--- a/NetworkPolicy/shop/web", "-  - from:", "-    - podSelector: {}", "-    ports:",
+        "-    - port: 80",
+    ]  # fmt: skip
+
+
+def test_fix_of_a_superfluous_policy_takes_it_away() -> None:
+    found = _only("duplicate", DENY, _knp("again"))
+    assert found.fix.splitlines()[1] == "+++ /dev/null"
+
+
+def test_rule_that_is_covered_in_part_is_left() -> None:
+    peers, more = [{"podSelector": {}}], {"port": 81, "protocol": "UDP"}
+    rules = [{"from": peers, "ports": [{"port": 80}]}, {"from": peers, "ports": [{"port": 80}, more]}]
+    assert _found(DENY, _knp("web", **WEB, ingress=rules)) == []
+
+
+def test_worst_come_first() -> None:
+    found = _found(_knp("all", ingress=[{}]), _knp("again", ingress=[{}]))
+    assert [str(one.severity) for one in found] == ["high", "high", "low"]
