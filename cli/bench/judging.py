@@ -52,6 +52,11 @@ def judged(count: int) -> Iterator[measure.Measure]:
     yield _measure("judged", end - start, "s")
     yield _measure("traces as text", done - end, "s")
     yield _measure("manifests to verdicts", done - start + compiled - began, "s")
+    if pending := engine.pending():
+        began = time.perf_counter()
+        again = pending.judge(edges)
+        yield _measure("judged with what is staged", time.perf_counter() - began, "s")
+        yield _measure("denied with what is staged", float(np.count_nonzero(again.denied)), "edges")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     yield _measure("memory, most", memory, "MB")
 
