@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import importlib.metadata
 import inspect
 import json
@@ -15,6 +17,7 @@ import rich.text
 from cli import known, output
 from model import manifest
 from policy import audit, edits
+from store import queries, transport
 
 FORMS = ("table", "json", "sarif")
 BOUNDS = ("high", "medium", "low", "never")
@@ -25,13 +28,45 @@ _LEVELS = {"high": "error", "medium": "warning", "low": "note"}
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def run(of: known.Known, form: str, fail_on: str) -> int:
-    """Audit, and print what is found; the exit code, which is 1 if something as severe as ``fail_on`` is.
+def use(url: str, since: Mapping[str, int], span: queries.Span) -> audit.Use | None:
+    """What connections have met, as the ledger has it; None where it knows of no rule.
+
+    Raises:
+        StoreError: If the ledger does not answer.
+    """
+    with contextlib.closing(transport.open(url)) as ledger:
+        met = {row["hit"]: row for row in queries.rules(ledger, span).to_pylist()}
+        complete = queries.completeness(ledger, span, rows=True)
+    unknown = met.pop("", {"connections": 0})["connections"]
+    if not met:
+        return None
+    days = [datetime.datetime.fromtimestamp(at / 1e9, datetime.UTC) for at in (span.start, span.end)]
+    told = f"from {days[0]:%Y-%m-%d %H:%M} to {days[1]:%Y-%m-%d %H:%M} UTC, {complete}"
+    if unknown:
+        told += f"; of {unknown:,} connections no rule is known"
+    return audit.Use(hits=frozenset(met), since=since, start=span.start, evidence=told)
+
+
+def run(
+    of: known.Known, form: str, fail_on: str, met: audit.Use | None = None,
+    more: Sequence[audit.Finding] = (),
+) -> int:  # fmt: skip
+    """Audit, and print what is found.
+
+    Args:
+        of: The policies, and the cluster.
+        form: One of `FORMS`.
+        fail_on: One of `BOUNDS`.
+        met: What connections have met.
+        more: What else was found.
+
+    Returns:
+        The exit code: 1 if something as severe as ``fail_on`` was found.
 
     Raises:
         ManifestError: If a policy is not understood.
     """
-    found = audit.Auditor(of.engine(), of.documents).findings()
+    found = [*more, *audit.Auditor(of.engine(), of.documents, met).findings()]
     if form == "json":
         sys.stdout.write(json.dumps([_plain(one) for one in found], indent=2) + "\n")
     elif form == "sarif":
@@ -65,10 +100,9 @@ def _show(found: Sequence[audit.Finding]) -> None:
 
 def _sarif(found: Sequence[audit.Finding], of: Mapping[str, manifest.Document]) -> dict[str, Any]:
     """As static analysis tools exchange results (OASIS SARIF 2.1.0)."""
-    rules = [
-        {"id": name, "shortDescription": {"text": inspect.getdoc(check) or name}}
-        for name, check in audit.CHECKS.items()
-    ]
+    about = {name: inspect.getdoc(check) or name for name, check in audit.CHECKS.items()}
+    about["drift"] = "Connections to which something else was done than the policies say."
+    rules = [{"id": name, "shortDescription": {"text": text}} for name, text in about.items()]
     driver = {"name": "flowledger", "version": importlib.metadata.version("flowledger"), "rules": rules}
     results = [_result(one, of.get(one.subject)) for one in found]
     return {"$schema": _SARIF, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}

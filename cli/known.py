@@ -6,15 +6,15 @@ import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from enrich import tables
+from enrich import changes, tables
 from model import address, cluster, columns, enums, errors, manifest
-from policy import evaluate, parse
+from policy import evaluate, objects, parse
 from runtime import settings
 from store import names, transport
 
@@ -27,11 +27,15 @@ class Known:
         documents: The manifests of its policies, among others.
         cluster: Its objects.
         source: Where that is from, for people.
+        since: When each policy got its present content, by identity, in ns since 1970, where that is known.
+        changed: When anything was changed last that policies are read from; 0 where that is unknown.
     """
 
     documents: tuple[manifest.Document, ...]
     cluster: cluster.Cluster
     source: str
+    since: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    changed: int = 0
 
     def engine(self) -> evaluate.Engine:
         """Its policies, compiled.
@@ -113,11 +117,20 @@ def ledger(url: str, at: int = 0) -> Known:
             opened, set(columns.numbers(held.column("labels_id").combine_chunks()).tolist())
         )
         revisions = tables.Revisions(_at(names.policies(opened, ended_after=moment), moment))
-        documents = tuple(one.document for one in revisions)
+        held_now = tuple(revisions)
+    documents = tuple(one.document for one in held_now)
+    since = {_identity(one): one.valid_from for one in held_now if _identity(one)}
     sets = {row["labels_id"]: dict(row["labels"]) for row in labels.to_pylist()}
     found = cluster.read(one for one in documents if one.kind != "Node")
     known = dataclasses.replace(found, pods=tuple(_pods(held, sets)), nodes=tuple(_nodes(held)))
-    return Known(documents, known, "the ledger")
+    changed = max((one.valid_from for one in held_now), default=0)
+    return Known(documents, known, "the ledger", since, changed)
+
+
+def _identity(revision: changes.Revision) -> str:
+    """The identity of the policy that it is of; empty for other kinds."""
+    kind = objects.KINDS.get((revision.api_group.removeprefix("crd."), revision.kind), "")
+    return "/".join(filter(None, (kind, revision.namespace, revision.name))) if kind else ""
 
 
 def api_server(configured: settings.Enrich) -> Known:

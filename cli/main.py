@@ -294,20 +294,27 @@ def policy_explain(
 @policy.command("audit")
 @click.option("--at", default="", help="As it was then: 2026-01-31T12:00:00Z.  [default: now]")
 @click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@click.option("--since", default="30d", show_default=True,
+              help="From when on connections tell what is used, where the ledger has them.")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(["high", "medium", "low", "never"]), default="high",
               show_default=True, help="From which severity on the exit code is 1.")  # fmt: skip
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json", "sarif"]), default="table")
 @_takes("--manifests", "--kubeconfig", "--context")
-def policy_audit(at: str, ledger: str | None, fail_on: str, form: str, **given: Any) -> None:
+def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: str, **given: Any) -> None:
     """Look for what is wrong, superfluous or open in the policies, and for the change that mends it.
 
     The policies are the ledger's, or those of a folder (--manifests) or of a cluster (--kubeconfig).
     """
-    from cli import auditing, explaining, known
+    from cli import auditing, drift, explaining, known, moments
 
     loaded = _load(given).settings
-    of = known.wanted(loaded.enrich, ledger or ledgers.url(loaded.gateway), explaining.moment(at))
-    sys.exit(auditing.run(of, form, fail_on))
+    url = ledger or ledgers.url(loaded.gateway)
+    of = known.wanted(loaded.enrich, url, explaining.moment(at))
+    span = moments.since(since)
+    recorded = bool(of.since) and not at  # by the ledger that knows the policies
+    met = auditing.use(url, of.since, span) if recorded else None
+    more = drift.findings(of, url, span) if recorded else []
+    sys.exit(auditing.run(of, form, fail_on, met, more))
 
 
 def _shown(item: settings.Item) -> settings.Item:

@@ -74,6 +74,15 @@ class Namespace:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccount:
+    """What pods run as; they inherit its labels."""
+
+    namespace: str
+    name: str
+    labels: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One node and its own addresses, those of its tunnels included.
 
@@ -188,6 +197,7 @@ class Cluster:
     pods: tuple[Pod, ...] = ()
     namespaces: tuple[Namespace, ...] = ()
     nodes: tuple[Node, ...] = ()
+    accounts: tuple[ServiceAccount, ...] = ()
     services: tuple[Service, ...] = ()
     network_sets: tuple[NetworkSet, ...] = ()
     workloads: tuple[Workload, ...] = ()
@@ -212,7 +222,8 @@ def read(documents: Iterable[manifest.Document]) -> Cluster:
             found.setdefault(type(thing), []).append(thing)
     return Cluster(
         pods=_all(found, Pod), namespaces=_all(found, Namespace), nodes=_all(found, Node),
-        services=_all(found, Service), network_sets=_all(found, NetworkSet), workloads=_all(found, Workload),
+        services=_all(found, Service), accounts=_all(found, ServiceAccount),
+        network_sets=_all(found, NetworkSet), workloads=_all(found, Workload),
     )  # fmt: skip
 
 
@@ -373,6 +384,12 @@ def owned(document: manifest.Document) -> Owned:
     return Owned(kind=document.kind, namespace=namespace, name=name, owner_kind=kind, owner_name=owner)
 
 
+def service_account(document: manifest.Document) -> ServiceAccount:
+    """A service account."""
+    namespace, name, labels = _metadata(document)
+    return ServiceAccount(namespace=namespace, name=name, labels=labels)
+
+
 def namespace(document: manifest.Document) -> Namespace:
     """A namespace."""
     _, name, labels = _metadata(document)
@@ -520,6 +537,7 @@ _PARSERS = {
     ("", "Pod"): pod,
     ("", "Namespace"): namespace,
     ("", "Node"): node,
+    ("", "ServiceAccount"): service_account,
     ("", "Service"): service,
     **{(group, kind): network_set for group in ("projectcalico.org", "crd.projectcalico.org")
        for kind in ("NetworkSet", "GlobalNetworkSet")},

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model import enums, manifest
-from policy import covering, edits, evaluate, explanation, objects, selector
+from policy import covering, edits, evaluate, explanation, objects, prefixes, selector
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 _PEERS = {_INGRESS: "source", _EGRESS: "destination"}
@@ -51,16 +51,36 @@ class Finding:
     fix: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What connections have met.
+
+    Attributes:
+        hits: The hits that were met, in text form.
+        since: When each policy got its present content, by identity; in ns since 1970.
+        start: From when on connections were looked at, in ns since 1970.
+        evidence: Over which span, and how complete the record of it is.
+    """
+
+    hits: frozenset[str]
+    since: Mapping[str, int]
+    start: int
+    evidence: str
+
+
 class Auditor:
     """Looks at the policies of one cluster.
 
     Args:
         engine: The policies, compiled.
         documents: Their manifests.
+        use: What connections have met; None where nobody knows.
     """
 
-    def __init__(self, engine: evaluate.Engine, documents: Sequence[manifest.Document]) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: evaluate.Engine, documents: Sequence[manifest.Document], use: Use | None = None
+    ) -> None:
+        self._engine, self._use = engine, use
         self._policies = engine.policies.everything()
         self._of = edits.by_identity(documents)
         labels = engine.world.labels
@@ -227,6 +247,50 @@ class Auditor:
         pod = next(one for one in self._engine.world.pods if one.namespace == namespace)
         return {label: value for label, value in pod.labels.items() if label.startswith("pcns.")}
 
+    def unused(self) -> Iterator[Finding]:
+        """Policies and rules that no connection has met."""
+        if self._use is None:
+            return
+        for policy in self._engine.policies.policies:
+            if policy.early or self._use.since.get(policy.identity, 0) > self._use.start:
+                continue  # of hosts alone, or too new to tell
+            unmet = [one for direction in enums.Direction for one in self._unmet(policy, direction)]
+            rules = {
+                (direction, rule.written) for direction in policy.types for rule in policy.rules(direction)
+                if _decides(rule)
+            }  # fmt: skip
+            if rules and len(unmet) == len(rules):
+                yield self._unused(
+                    f"No rule of {explanation.name(policy)} was met by any connection.", policy,
+                    self._removed(policy),
+                )  # fmt: skip
+                continue
+            for direction, written in unmet:
+                place = f"The {explanation.ordinal(written)} {direction} rule of {explanation.name(policy)}"
+                without = self._without(policy, direction, written)
+                found = self._unused(f"{place} was met by no connection.", policy, without)
+                yield dataclasses.replace(found, direction=direction, rule=written)
+
+    def _unmet(
+        self, policy: objects.Policy, direction: enums.Direction
+    ) -> Iterator[tuple[enums.Direction, int]]:
+        """The rules of a manifest none of whose parts was met."""
+        assert self._use  # noqa: S101  # asked for by `unused` alone
+        rules = policy.rules(direction) if direction in policy.types else ()
+        numbered = enumerate(rules)
+        for written, mine in itertools.groupby(numbered, key=lambda pair: pair[1].written):
+            hits = [prefixes.rule_hit(policy, direction, index) for index, _ in mine]
+            decided = [hit.render() for hit in hits if hit]
+            if decided and self._use.hits.isdisjoint(decided):
+                yield direction, written
+
+    def _unused(self, sentence: str, policy: objects.Policy, fix: str) -> Finding:
+        assert self._use  # noqa: S101  # asked for by `unused` alone
+        return Finding(
+            check="unused", severity=Severity.LOW, subject=policy.identity, sentence=sentence,
+            evidence=(self._use.evidence,), fix=fix,
+        )  # fmt: skip
+
     def same_priority(self) -> Iterator[Finding]:
         """Administrators' policies of one priority for the same pods: which comes first is not said."""
         admins = [one for one in self._policies if one.kind in ("kcnp", "kanp")]
@@ -294,6 +358,7 @@ CHECKS = {
     "not-isolated": Auditor.not_isolated,
     "no-default-deny": Auditor.no_default_deny, "selects-nothing": Auditor.selects_nothing,
     "missing-port": Auditor.missing_ports, "same-priority": Auditor.same_priority,
+    "unused": Auditor.unused,
     "missing-peer": Auditor.missing_peers, "shadowed-rule": Auditor.shadowed, "duplicate": Auditor.duplicates,
 }  # fmt: skip
 """What is looked for, and what finds it."""

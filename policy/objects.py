@@ -28,6 +28,17 @@ KIND_NAMES = {
 }  # fmt: skip
 """How Calico spells each kind of policy in comments, and where names are put in order."""
 
+KINDS = {
+    ("networking.k8s.io", "NetworkPolicy"): "knp", ("projectcalico.org", "NetworkPolicy"): "np",
+    ("projectcalico.org", "GlobalNetworkPolicy"): "gnp", ("projectcalico.org", "StagedNetworkPolicy"): "snp",
+    ("projectcalico.org", "StagedGlobalNetworkPolicy"): "sgnp",
+    ("projectcalico.org", "StagedKubernetesNetworkPolicy"): "sknp",
+    ("policy.networking.k8s.io", "ClusterNetworkPolicy"): "kcnp",
+    ("policy.networking.k8s.io", "AdminNetworkPolicy"): "kanp",
+    ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy"): "kbanp",
+}  # fmt: skip
+"""Each kind of policy by its API group and name; Calico's own are stored in crd.projectcalico.org too."""
+
 STAGED = {"snp": "np", "sgnp": "gnp", "sknp": "knp"}
 """The kinds that are in no dataplane yet, and what they would be."""
 

@@ -60,14 +60,17 @@ def is_endpoint(pod: cluster.Pod) -> bool:
     return bool(pod.addresses) and not pod.host_network and not pod.deleted and not has_ended(pod)
 
 
-def pod_labels(pod: cluster.Pod, namespace_labels: Mapping[str, str]) -> dict[str, str]:
+def pod_labels(
+    pod: cluster.Pod, namespace_labels: Mapping[str, str], account_labels: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """All labels that selectors see on a pod; its own win over inherited ones."""
     account = pod.service_account
     own = {**_own(pod.labels), selector.NAMESPACE_LABEL: pod.namespace}
     own[kubernetes.ORCHESTRATOR_LABEL] = "k8s"
     if len(account) < _ACCOUNT_LIMIT:
         own[calico.ACCOUNT_LABEL] = account
-    inherited = {f"{calico.ACCOUNT_PREFIX}{NAME_LABEL}": account}
+    of_account = {f"{calico.ACCOUNT_PREFIX}{name}": value for name, value in (account_labels or {}).items()}
+    inherited = {**of_account, f"{calico.ACCOUNT_PREFIX}{NAME_LABEL}": account}
     return {**_inherited(pod.namespace, namespace_labels), **inherited, **own}
 
 
@@ -97,10 +100,13 @@ def _labels_of(namespace: str, known: Mapping[str, Mapping[str, str]]) -> Mappin
 def endpoints(found: cluster.Cluster) -> tuple[Endpoint, ...]:
     """All pods that are endpoints, then all network sets."""
     namespaces = {namespace.name: namespace.labels for namespace in found.namespaces}
+    accounts = {(account.namespace, account.name): account.labels for account in found.accounts}
     pods = tuple(
         Endpoint(
             kind=enums.EndpointKind.POD, namespace=pod.namespace, name=pod.name, node=pod.node,
-            labels=pod_labels(pod, _labels_of(pod.namespace, namespaces)),
+            labels=pod_labels(
+                pod, _labels_of(pod.namespace, namespaces), accounts.get((pod.namespace, pod.service_account))
+            ),
             nets=tuple(ipaddress.ip_network(address) for address in pod.addresses),
             ports=tuple(port for port in pod.ports if port.name), account=pod.service_account,
         )

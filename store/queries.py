@@ -233,6 +233,54 @@ def edges(
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
 
 
+def rules(ledger: transport.Transport, span: Span) -> pa.Table:
+    """Which policy rules connections met, in the rows themselves: the rollups have the last one alone.
+
+    Columns ``hit`` (as in ``policy_trace``; empty for connections of which no rule is known),
+    ``connections``, ``last_seen``.
+    """
+    traces = (
+        "SELECT toString(policy_trace) AS trace, sum(connections_started) AS started, max(time) AS last "
+        "FROM flows WHERE time >= {moment_start} AND time < {moment_end} GROUP BY trace"
+    ).format(moment_start=_MOMENT.format(name="start"), moment_end=_MOMENT.format(name="end"))
+    sql = (
+        "SELECT hit, sum(started) AS connections, max(last) AS last_seen FROM "
+        f"(SELECT arrayJoin(arrayDistinct(splitByChar(' ', trace))) AS hit, started, last FROM ({traces})) "
+        "GROUP BY hit ORDER BY connections DESC, hit"
+    )
+    return _asked(ledger, sql, {"start": span.start, "end": span.end})
+
+
+def judged(ledger: transport.Transport, span: Span, limit: int = 100_000) -> pa.Table:
+    """What was done to connections that began in a span: the most frequent first.
+
+    Columns ``src_namespace``, ``src_pod``, ``src_address``, the same of ``dst``, ``dst_port``, ``protocol``,
+    ``icmp_type``, ``icmp_code``, ``reporter``, ``verdict``, ``egress_action``, ``ingress_action``,
+    ``deciding_rule``, ``attribution``, ``connections``, ``last_seen``; addresses have 16 bytes.
+    """
+    ends = ", ".join(
+        f"toString({side}_{name}) AS {side}_{name}_text"
+        for side in ("src", "dst") for name in ("namespace", "pod")
+    )  # fmt: skip
+    texts = ("reporter", "verdict", "egress_action", "ingress_action", "deciding_rule", "attribution")
+    listed = ", ".join(f"toString({name}) AS {name}_text" for name in texts)
+    groups = (
+        "src_namespace_text, src_pod_text, dst_namespace_text, dst_pod_text, src_address, dst_address, "
+        f"dst_port, protocol, icmp_type, icmp_code, {', '.join(f'{name}_text' for name in texts)}"
+    )
+    moments = " AND ".join(
+        f"{column} >= {_MOMENT.format(name='start')} AND {column} < {_MOMENT.format(name='end')}"
+        for column in ("time", "started")
+    )
+    sql = (
+        f"SELECT {ends}, src_address, dst_address, dst_port, protocol, icmp_type, icmp_code, {listed}, "
+        f"sum(connections_started) AS connections, max(time) AS last_seen FROM flows WHERE {moments} "
+        f"GROUP BY {groups} HAVING connections > 0 ORDER BY connections DESC, {groups} LIMIT {{limit:UInt64}}"
+    )
+    found = _asked(ledger, sql, {"start": span.start, "end": span.end, "limit": limit})
+    return found.rename_columns([name.removesuffix("_text") for name in found.column_names])
+
+
 def _busiest(ledger: transport.Transport, rows: _Rows, limit: int) -> _Sql:
     """The test for the edges that get into an answer.
 

@@ -6,7 +6,14 @@ import json
 import pathlib
 from collections.abc import Callable
 
+import prometheus_client
+import pyarrow as pa
 import pytest
+
+from cli import naming, registrar
+from enrich import manifests
+from runtime import metrics
+from store import transport
 
 Command = Callable[..., tuple[object, str, str]]
 SHOP = pathlib.Path(__file__).parents[2] / "lab" / "manifests"
@@ -59,3 +66,27 @@ def test_sarif_for_other_tools(command: Command, tmp_path: pathlib.Path) -> None
     assert (result["level"], result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]) == (
         "error", str(tmp_path / "a.json")
     )  # fmt: skip
+
+
+def test_unused_rules_by_what_the_ledger_has_seen(
+    command: Command, tmp_path: pathlib.Path, ledger: transport.Transport, url: str,
+    flows: Callable[..., pa.RecordBatch],
+) -> None:  # fmt: skip
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    rules = [{"from": [{"podSelector": {}}]}, {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]
+    policy = {**OPEN, "spec": {"podSelector": {}, "ingress": rules}}
+    (folder / "a.json").write_text(json.dumps({"kind": "List", "items": [policy, POD]}))
+    measured = metrics.Metrics(prometheus_client.CollectorRegistry())
+    named = naming.Naming(measured)
+    named.follow(manifests.Folder(folder))
+    registrar.Registrar(named, ledger, measured).step()
+    ask = ("policy", "audit", "--ledger", url, "-o", "json", "--since", "1h")
+    assert json.loads(command(*ask)[1]) == []  # nobody has recorded anything
+    trace = "ingress|default|knp:shop/open|allow|0"
+    ledger.insert("flows", flows({"policy_trace": trace, "deciding_rule": trace}, {"policy_trace": ""}))
+    (found,) = json.loads(command(*ask)[1])
+    assert (found["check"], found["subject"], found["direction"], found["rule"]) == (
+        "unused", "knp/shop/open", "ingress", 1
+    )  # fmt: skip
+    assert "UTC, no report of how complete it is; of 1 connections no rule is known" in found["evidence"][0]

@@ -125,6 +125,38 @@ def test_rule_that_is_covered_in_part_is_left() -> None:
     assert _found(DENY, _knp("web", **WEB, ingress=rules)) == []
 
 
+RULES = [{"from": [{"podSelector": {}}]}, {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]
+
+
+def _unused(met: set[str], since: int = 0) -> list[tuple[str, str, int]]:
+    """What is found unused, where these hits were met from 10 on."""
+    bodies = [_pod("web"), RED, DENY, _knp("web", **WEB, ingress=RULES)]
+    documents = [manifest.Document("f", i, body) for i, body in enumerate(bodies)]
+    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+    use = audit.Use(
+        hits=frozenset(met), since={"knp/shop/web": since}, start=10, evidence="30 days, 100 % complete"
+    )
+    found = audit.Auditor(engine, documents, use).findings()
+    assert all(one.evidence == ("30 days, 100 % complete",) for one in found)
+    return [(one.sentence, str(one.direction), one.rule) for one in found]
+
+
+def test_rule_that_nobody_met_is_unused() -> None:
+    assert _unused({"ingress|default|knp:shop/web|allow|0"}) == [
+        ("The second ingress rule of NetworkPolicy shop/web was met by no connection.", "ingress", 1)
+    ]
+    assert _unused({f"ingress|default|knp:shop/web|allow|{i}" for i in (0, 1)}) == []
+
+
+def test_policy_none_of_whose_rules_was_met_is_unused_as_a_whole() -> None:
+    """But one that isolates by having no rules is never unused."""
+    assert _unused(set()) == [("No rule of NetworkPolicy shop/web was met by any connection.", "", -1)]
+
+
+def test_policy_that_is_too_new_is_not_said_to_be_unused() -> None:
+    assert _unused(set(), since=11) == []
+
+
 def test_worst_come_first() -> None:
     found = _found(_knp("all", ingress=[{}]), _knp("again", ingress=[{}]))
     assert [str(one.severity) for one in found] == ["high", "high", "low"]

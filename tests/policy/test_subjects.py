@@ -44,6 +44,14 @@ def test_pod_has_own_and_inherited_labels() -> None:
     }  # fmt: skip
 
 
+def test_pod_has_the_labels_of_its_service_account() -> None:
+    account = cluster.ServiceAccount(namespace="shop", name="sa", labels={"role": "front"})
+    of_another = cluster.ServiceAccount(namespace="bank", name="sa", labels={"role": "back"})
+    web, *_ = subjects.endpoints(dataclasses.replace(CLUSTER, accounts=(account, of_another)))
+    assert web.labels["pcsa.role"] == "front"
+    assert subjects.endpoints(CLUSTER)[0].labels.get("pcsa.role") is None
+
+
 def test_long_service_account_is_no_label() -> None:
     pod = dataclasses.replace(WEB, service_account="s" * 63)
     assert "projectcalico.org/serviceaccount" not in subjects.pod_labels(pod, {})

@@ -60,7 +60,12 @@ class Maker:
             for i in (1, 2)
         ]  # fmt: skip
         found += [self._pod(i) for i in range(1, self.dice.randint(4, 8))]
-        return [*found, *self.sets()]
+        accounts: list[Body] = [
+            {"apiVersion": "v1", "kind": "ServiceAccount",
+             "metadata": {"name": self.one(("a", "b")), "namespace": namespace, "labels": {"role": "x"}}}
+            for namespace in NAMESPACES if self.maybe()
+        ]  # fmt: skip
+        return [*found, *accounts, *self.sets()]
 
     def sets(self) -> list[Body]:
         return [self._set(i) for i in range(self.dice.randint(0, 2))]
@@ -196,8 +201,8 @@ class Maker:
                 found["selector"] = self.selector()
         if self.maybe(0.3) and "nets" not in found:
             found["namespaceSelector"] = self.one(("all()", "global()", "team == 'red'", "team != 'blue'"))
-        if self.maybe(0.1):
-            found["serviceAccounts"] = {"names": ["a"]}
+        if self.maybe(0.2):
+            found["serviceAccounts"] = self.one(({"names": ["a"]}, {"selector": "has(role)"}))
         if ports and self.maybe():
             found[self.one(("ports", "ports", "notPorts"))] = self.some((80, "80:81", 443, "http", "odd"))
         return found

@@ -416,3 +416,29 @@ def test_long_spans_begin_with_a_full_hour(start: int, end: int, expected: int) 
 
 def test_every_table_of_the_answer_exists() -> None:
     assert {table for table, _ in queries._LEVELS} == set(ddl.ROLLUPS)
+
+
+def test_rules_that_connections_met(
+    reader: transport.Transport, ledger: chdb.Embedded, flows: Build, span: queries.Span
+) -> None:
+    both = "ingress|a|gnp:x|pass|0 ingress|b|knp:shop/y|allow|1"
+    ledger.insert("flows", flows({"policy_trace": both}, {"policy_trace": both}, {"policy_trace": ""}))
+    found = queries.rules(reader, span)
+    assert {row["hit"]: row["connections"] for row in found.to_pylist()} == {
+        "ingress|a|gnp:x|pass|0": 2, "ingress|b|knp:shop/y|allow|1": 2, "": 1
+    }  # fmt: skip
+
+
+def test_what_was_done_to_connections(
+    reader: transport.Transport, ledger: chdb.Embedded, flows: Build, span: queries.Span
+) -> None:
+    ledger.insert("flows", flows(
+        {"ingress_action": "allow", "dst_port": 80}, {"ingress_action": "allow", "dst_port": 80},
+        {"ingress_action": "deny", "dst_port": 81}, {"connections_started": 0, "dst_port": 82},
+    ))  # fmt: skip
+    found = queries.judged(reader, span)
+    names = ("dst_port", "ingress_action", "connections")
+    assert list(zip(*(found.column(name).to_pylist() for name in names), strict=True)) == [
+        (80, "allow", 2), (81, "deny", 1)
+    ]  # fmt: skip
+    assert queries.judged(reader, span, limit=1).num_rows == 1
