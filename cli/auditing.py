@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import importlib.metadata
 import inspect
+import ipaddress
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import rich.padding
 import rich.text
 
 from cli import known, output
-from model import manifest
+from model import address, enums, manifest
 from policy import audit, edits
 from store import queries, transport
 
@@ -23,6 +24,7 @@ FORMS = ("table", "json", "sarif")
 BOUNDS = ("high", "medium", "low", "never")
 """From which severity on the exit code is 1."""
 
+_MOST_EDGES = 200_000
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "dim"}
 _LEVELS = {"high": "error", "medium": "warning", "low": "note"}
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -35,6 +37,7 @@ def use(url: str, since: Mapping[str, int], span: queries.Span) -> audit.Use | N
         StoreError: If the ledger does not answer.
     """
     with contextlib.closing(transport.open(url)) as ledger:
+        edges = queries.judged(ledger, span, _MOST_EDGES + 1)
         met = {row["hit"]: row for row in queries.rules(ledger, span).to_pylist()}
         complete = queries.completeness(ledger, span, rows=True)
     unknown = met.pop("", {"connections": 0})["connections"]
@@ -44,7 +47,26 @@ def use(url: str, since: Mapping[str, int], span: queries.Span) -> audit.Use | N
     told = f"from {days[0]:%Y-%m-%d %H:%M} to {days[1]:%Y-%m-%d %H:%M} UTC, {complete}"
     if unknown:
         told += f"; of {unknown:,} connections no rule is known"
-    return audit.Use(hits=frozenset(met), since=since, start=span.start, evidence=told)
+    # of edges that were not all read, nobody can say that nothing else was used
+    rules = _used(edges.to_pylist()) if edges.num_rows <= _MOST_EDGES else {}
+    return audit.Use(hits=frozenset(met), rules=rules, since=since, start=span.start, evidence=told)
+
+
+def _used(edges: Sequence[dict[str, Any]]) -> dict[str, audit.Used]:
+    """What of each rule that decided was used."""
+    found: dict[str, audit.Used] = {}
+    for row in edges:
+        text = row["deciding_rule"]
+        if not text:
+            continue
+        of = found.setdefault(text, audit.Used())
+        of.ports.add((row["protocol"], row["dst_port"]))
+        far = "src" if text.startswith(enums.Direction.INGRESS) else "dst"
+        if row[f"{far}_pod"]:
+            of.pods = True
+        else:
+            of.addresses.add(ipaddress.ip_address(address.render(row[f"{far}_address"]) or "::"))
+    return found
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import ipaddress
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model import enums, manifest
-from policy import covering, edits, evaluate, explanation, objects, prefixes, selector
+from policy import covering, edits, evaluate, explanation, objects, prefixes, selector, subjects
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 _PEERS = {_INGRESS: "source", _EGRESS: "destination"}
@@ -51,18 +52,35 @@ class Finding:
     fix: str = ""
 
 
+@dataclasses.dataclass(slots=True)
+class Used:
+    """What of a rule was used.
+
+    Attributes:
+        ports: Protocols and ports.
+        addresses: Those at the far end that belong to no pod.
+        pods: Whether there were pods at the far end.
+    """
+
+    ports: set[tuple[int, int]] = dataclasses.field(default_factory=set)
+    addresses: set[subjects.Address] = dataclasses.field(default_factory=set)
+    pods: bool = False
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """What connections have met.
 
     Attributes:
         hits: The hits that were met, in text form.
+        rules: What was used of those that decided, by their text form; all of it.
         since: When each policy got its present content, by identity; in ns since 1970.
         start: From when on connections were looked at, in ns since 1970.
         evidence: Over which span, and how complete the record of it is.
     """
 
     hits: frozenset[str]
+    rules: Mapping[str, Used] = dataclasses.field(default_factory=dict)
     since: Mapping[str, int]
     start: int
     evidence: str
@@ -291,6 +309,40 @@ class Auditor:
             evidence=(self._use.evidence,), fix=fix,
         )  # fmt: skip
 
+    def wide(self) -> Iterator[Finding]:
+        """Rules that allow more than is used: ports, or networks."""
+        if self._use is None:
+            return
+        for policy in self._engine.policies.policies:
+            if policy.early or self._use.since.get(policy.identity, 0) > self._use.start:
+                continue
+            for direction in policy.types:
+                numbered = enumerate(policy.rules(direction))
+                for written, mine in itertools.groupby(numbered, key=lambda pair: pair[1].written):
+                    yield from self._wide(policy, direction, written, list(mine))
+
+    def _wide(
+        self, policy: objects.Policy, direction: enums.Direction, written: int,
+        mine: Sequence[tuple[int, objects.Rule]],
+    ) -> Iterator[Finding]:  # fmt: skip
+        assert self._use  # noqa: S101  # asked for by `wide` alone
+        used = Used()
+        for index, rule in mine:
+            hit = prefixes.rule_hit(policy, direction, index)
+            one = self._use.rules.get(hit.render()) if hit else None
+            if one and rule.action is objects.RuleAction.ALLOW:
+                used.ports |= one.ports
+                used.addresses |= one.addresses
+                used.pods |= one.pods
+        rules = [rule for _, rule in mine]
+        place = f"The {explanation.ordinal(written)} {direction} rule of {explanation.name(policy)} allows"
+        for granted, only in filter(None, (_wide_ports(rules, used), _wide_nets(rules, direction, used))):
+            yield Finding(
+                check="wide", severity=Severity.LOW, subject=policy.identity, direction=direction,
+                rule=written, sentence=f"{place} {granted}, and only {only} used.",
+                evidence=(self._use.evidence,),
+            )  # fmt: skip
+
     def same_priority(self) -> Iterator[Finding]:
         """Administrators' policies of one priority for the same pods: which comes first is not said."""
         admins = [one for one in self._policies if one.kind in ("kcnp", "kanp")]
@@ -336,6 +388,44 @@ class Auditor:
         return edits.diff(edits.plain(document.body), edits.without(document, direction, written))
 
 
+_FEW_PORTS = 8
+"""So many ports that are used can be written down; and a range that is wider by as many is wide."""
+_FEW_NETS = 4
+
+
+def _wide_ports(rules: Sequence[objects.Rule], used: Used) -> tuple[str, str] | None:
+    """The ports that a rule allows, and those that are used, where these are far fewer."""
+    if not 0 < len(used.ports) <= _FEW_PORTS:
+        return None
+    spans = [span for rule in rules for span in rule.destination.ports]
+    open_ = any(not rule.destination.ports and not rule.destination.port_names for rule in rules)
+    granted = sum(span.last - span.first + 1 for span in spans)
+    if not open_ and granted <= len(used.ports) + _FEW_PORTS:
+        return None
+    texts = [
+        f"{enums.protocol_name(protocol)} {port}" if port else enums.protocol_name(protocol)
+        for protocol, port in sorted(used.ports)
+    ]
+    verb = "was" if len(texts) == 1 else "were"
+    return ("every port" if open_ else f"{granted:,} ports"), f"{' and '.join(texts)} {verb}"
+
+
+def _wide_nets(
+    rules: Sequence[objects.Rule], direction: enums.Direction, used: Used
+) -> tuple[str, str] | None:
+    """The networks that a rule allows, and those that are used, where these are far smaller."""
+    nets = [net for rule in rules for net in getattr(rule, _PEERS[direction]).nets]
+    if not nets or not used.addresses or used.pods:
+        return None
+    inside = subjects.collapse(ipaddress.ip_network(one) for one in used.addresses)
+    size = sum(net.num_addresses for net in nets)
+    if len(inside) > _FEW_NETS or size <= 16 * len(used.addresses):
+        return None
+    texts = [str(net) for net in inside]
+    verb = "was" if len(texts) == 1 else "were"
+    return ", ".join(dict.fromkeys(map(str, nets))), f"{' and '.join(texts)} {verb}"
+
+
 def _decides(rule: objects.Rule) -> bool:
     return rule.action is not objects.RuleAction.LOG
 
@@ -358,7 +448,7 @@ CHECKS = {
     "not-isolated": Auditor.not_isolated,
     "no-default-deny": Auditor.no_default_deny, "selects-nothing": Auditor.selects_nothing,
     "missing-port": Auditor.missing_ports, "same-priority": Auditor.same_priority,
-    "unused": Auditor.unused,
+    "unused": Auditor.unused, "wide": Auditor.wide,
     "missing-peer": Auditor.missing_peers, "shadowed-rule": Auditor.shadowed, "duplicate": Auditor.duplicates,
 }  # fmt: skip
 """What is looked for, and what finds it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import pathlib
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from model import cluster, manifest
-from policy import audit, evaluate, parse
+from policy import audit, evaluate, parse, subjects
 
 Body = dict[str, Any]
 
@@ -155,6 +156,55 @@ def test_policy_none_of_whose_rules_was_met_is_unused_as_a_whole() -> None:
 
 def test_policy_that_is_too_new_is_not_said_to_be_unused() -> None:
     assert _unused(set(), since=11) == []
+
+
+def _wide(rules: list[Body], used: dict[int, audit.Used]) -> list[str]:
+    """What is said of rules of which this was used, by the number of the compiled rule."""
+    documents = [
+        manifest.Document("f", i, body)
+        for i, body in enumerate([_pod("web"), RED, DENY, _knp("web", **WEB, ingress=rules)])
+    ]
+    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+    of = {f"ingress|default|knp:shop/web|allow|{i}": one for i, one in used.items()}
+    use = audit.Use(hits=frozenset(of), rules=of, since={}, start=10, evidence="")
+    found = audit.Auditor(engine, documents, use).findings()
+    return [one.sentence for one in found if one.check == "wide"]
+
+
+def _addresses(*texts: str) -> set[subjects.Address]:
+    return set(map(ipaddress.ip_address, texts))
+
+
+FIRST = "The first ingress rule of NetworkPolicy shop/web allows"
+
+
+@pytest.mark.parametrize(
+    ("rule", "used", "sentences"),
+    [
+        pytest.param({"from": [{"podSelector": {}}]}, audit.Used({(6, 80), (17, 53)}, set(), True),
+                     [f"{FIRST} every port, and only TCP 80 and UDP 53 were used."], id="every port"),
+        pytest.param({"from": [{"podSelector": {}}], "ports": [{"port": 8000, "endPort": 9000}]},
+                     audit.Used({(6, 8080)}, set(), True),
+                     [f"{FIRST} 1,001 ports, and only TCP 8080 was used."], id="range"),
+        pytest.param({"from": [{"podSelector": {}}], "ports": [{"port": 80}, {"port": 81}]},
+                     audit.Used({(6, 80)}, set(), True), [], id="few ports"),
+        pytest.param({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]},
+                     audit.Used({(6, 80)}, _addresses("10.1.2.0", "10.1.2.1"), False),
+                     [f"{FIRST} 10.0.0.0/8, and only 10.1.2.0/31 was used."], id="network"),
+        pytest.param({"from": [{"ipBlock": {"cidr": "10.1.2.0/28"}}], "ports": [{"port": 80}]},
+                     audit.Used({(6, 80)}, _addresses("10.1.2.1"), False), [], id="small network"),
+        pytest.param({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]},
+                     audit.Used({(6, 80)}, _addresses("10.1.2.1"), True), [], id="pods in a network"),
+    ],
+)  # fmt: skip
+def test_rule_that_allows_more_than_is_used(rule: Body, used: audit.Used, sentences: list[str]) -> None:
+    assert _wide([rule], {0: used}) == sentences
+
+
+def test_what_all_peers_of_a_rule_use_counts() -> None:
+    rule = {"from": [{"podSelector": {}}, {"ipBlock": {"cidr": "192.0.2.0/30"}}]}
+    used = {0: audit.Used({(6, 80)}, set(), True), 1: audit.Used({(6, 81)}, _addresses("192.0.2.1"), False)}
+    assert _wide([rule], used) == [f"{FIRST} every port, and only TCP 80 and TCP 81 were used."]
 
 
 def test_worst_come_first() -> None:
