@@ -391,6 +391,7 @@ class Auditor:
 _FEW_PORTS = 8
 """So many ports that are used can be written down; and a range that is wider by as many is wide."""
 _FEW_NETS = 4
+_WITHOUT_PORTS = frozenset({enums.Protocol.ICMP, enums.Protocol.ICMPV6})
 
 
 def _wide_ports(rules: Sequence[objects.Rule], used: Used) -> tuple[str, str] | None:
@@ -398,7 +399,10 @@ def _wide_ports(rules: Sequence[objects.Rule], used: Used) -> tuple[str, str] | 
     if not 0 < len(used.ports) <= _FEW_PORTS:
         return None
     spans = [span for rule in rules for span in rule.destination.ports]
-    open_ = any(not rule.destination.ports and not rule.destination.port_names for rule in rules)
+    open_ = any(
+        rule.protocol not in _WITHOUT_PORTS and not rule.destination.ports and not rule.destination.port_names
+        for rule in rules
+    )
     granted = sum(span.last - span.first + 1 for span in spans)
     if not open_ and granted <= len(used.ports) + _FEW_PORTS:
         return None
@@ -421,7 +425,7 @@ def _wide_nets(
     size = sum(net.num_addresses for net in nets)
     if len(inside) > _FEW_NETS or size <= 16 * len(used.addresses):
         return None
-    texts = [str(net) for net in inside]
+    texts = [str(net.network_address if net.num_addresses == 1 else net) for net in inside]
     verb = "was" if len(texts) == 1 else "were"
     return ", ".join(dict.fromkeys(map(str, nets))), f"{' and '.join(texts)} {verb}"
 

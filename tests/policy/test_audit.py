@@ -158,17 +158,17 @@ def test_policy_that_is_too_new_is_not_said_to_be_unused() -> None:
     assert _unused(set(), since=11) == []
 
 
-def _wide(rules: list[Body], used: dict[int, audit.Used]) -> list[str]:
-    """What is said of rules of which this was used, by the number of the compiled rule."""
-    documents = [
-        manifest.Document("f", i, body)
-        for i, body in enumerate([_pod("web"), RED, DENY, _knp("web", **WEB, ingress=rules)])
-    ]
+def _wide(policy: Body, used: dict[str, audit.Used]) -> list[str]:
+    """What is said of a policy's rules of which this was used, by the text of their hits."""
+    documents = [manifest.Document("f", i, body) for i, body in enumerate([_pod("web"), RED, DENY, policy])]
     engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
-    of = {f"ingress|default|knp:shop/web|allow|{i}": one for i, one in used.items()}
-    use = audit.Use(hits=frozenset(of), rules=of, since={}, start=10, evidence="")
+    use = audit.Use(hits=frozenset(used), rules=used, since={}, start=10, evidence="")
     found = audit.Auditor(engine, documents, use).findings()
     return [one.sentence for one in found if one.check == "wide"]
+
+
+def _hit(rule: int) -> str:
+    return f"ingress|default|knp:shop/web|allow|{rule}"
 
 
 def _addresses(*texts: str) -> set[subjects.Address]:
@@ -191,6 +191,9 @@ FIRST = "The first ingress rule of NetworkPolicy shop/web allows"
         pytest.param({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]},
                      audit.Used({(6, 80)}, _addresses("10.1.2.0", "10.1.2.1"), False),
                      [f"{FIRST} 10.0.0.0/8, and only 10.1.2.0/31 was used."], id="network"),
+        pytest.param({"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 80}]},
+                     audit.Used({(6, 80)}, _addresses("192.0.2.7"), False),
+                     [f"{FIRST} 0.0.0.0/0, and only 192.0.2.7 was used."], id="one address"),
         pytest.param({"from": [{"ipBlock": {"cidr": "10.1.2.0/28"}}], "ports": [{"port": 80}]},
                      audit.Used({(6, 80)}, _addresses("10.1.2.1"), False), [], id="small network"),
         pytest.param({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]},
@@ -198,13 +201,23 @@ FIRST = "The first ingress rule of NetworkPolicy shop/web allows"
     ],
 )  # fmt: skip
 def test_rule_that_allows_more_than_is_used(rule: Body, used: audit.Used, sentences: list[str]) -> None:
-    assert _wide([rule], {0: used}) == sentences
+    assert _wide(_knp("web", **WEB, ingress=[rule]), {_hit(0): used}) == sentences
+
+
+def test_rule_about_icmp_allows_no_port() -> None:
+    policy = _gnp("ping", selector="all()", ingress=[{"action": "Allow", "protocol": "ICMP"}])
+    assert _wide(policy, {"ingress|default|gnp:ping|allow|0": audit.Used({(1, 0)}, set(), True)}) == []
 
 
 def test_what_all_peers_of_a_rule_use_counts() -> None:
     rule = {"from": [{"podSelector": {}}, {"ipBlock": {"cidr": "192.0.2.0/30"}}]}
-    used = {0: audit.Used({(6, 80)}, set(), True), 1: audit.Used({(6, 81)}, _addresses("192.0.2.1"), False)}
-    assert _wide([rule], used) == [f"{FIRST} every port, and only TCP 80 and TCP 81 were used."]
+    used = {
+        _hit(0): audit.Used({(6, 80)}, set(), True),
+        _hit(1): audit.Used({(6, 81)}, _addresses("192.0.2.1"), False),
+    }
+    assert _wide(_knp("web", **WEB, ingress=[rule]), used) == [
+        f"{FIRST} every port, and only TCP 80 and TCP 81 were used."
+    ]
 
 
 def test_worst_come_first() -> None:
