@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cli import known
-from model import address, enums, policyhit
+from model import enums, policyhit
 from policy import audit, evaluate, world
 from store import queries, transport
 
@@ -72,12 +72,13 @@ def _finding(row: dict[str, Any], direction: enums.Direction, done: str, rule: s
     should = "deny" if done == "allowed" else "allow"
     end = "dst" if direction is enums.Direction.INGRESS else "src"
     port = f" {row['dst_port']}" if row["dst_port"] else ""
-    what = f"{_name(row, 'src')} to {_name(row, 'dst')}, {enums.protocol_name(row['protocol'])}{port}"
+    what = f"{known.end(row, 'src')} to {known.end(row, 'dst')}, {enums.protocol_name(row['protocol'])}{port}"
+    subject = known.end(row, end)
     way = "into" if direction is enums.Direction.INGRESS else "out of"
     count, last = row["connections"], f"{row['last_seen']:%Y-%m-%d %H:%M:%S}"
     return audit.Finding(
-        check="drift", severity=audit.Severity.HIGH, subject=_name(row, end), direction=direction,
-        sentence=f"{what}: it was {done} on its way {way} {_name(row, end)}, and the policies {should} it.",
+        check="drift", severity=audit.Severity.HIGH, subject=subject, direction=direction,
+        sentence=f"{what}: it was {done} on its way {way} {subject}, and the policies {should} it.",
         evidence=(
             f"{count:,} connection{'s' if count != 1 else ''}, the last at {last} UTC",
             f"what decided: {_rule(row['deciding_rule'])} (known by {row['attribution'] or 'nothing'})",
@@ -88,12 +89,6 @@ def _finding(row: dict[str, Any], direction: enums.Direction, done: str, rule: s
 
 def _rule(text: str) -> str:
     return policyhit.parse(text).describe() if text else "nobody knows"
-
-
-def _name(row: dict[str, Any], side: str) -> str:
-    if row[f"{side}_pod"]:
-        return f"{row[f'{side}_namespace']}/{row[f'{side}_pod']}"
-    return address.render(row[f"{side}_address"])
 
 
 def _is_known(row: dict[str, Any], numbers: Mapping[tuple[str, str], int]) -> bool:

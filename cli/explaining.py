@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
+import ipaddress
 import json
 import sys
 from collections.abc import Sequence
@@ -12,8 +15,10 @@ import rich.padding
 import rich.text
 
 from cli import known, output
-from model import enums, errors, manifest
+from model import address, columns, enums, errors, manifest, policyhit
 from policy import edits, explanation, queries
+from store import queries as store_queries
+from store import transport
 
 FORMS = ("table", "json")
 
@@ -53,8 +58,53 @@ def query(src: str, dst: str, port: int, protocol: str, family: str | None) -> q
     return queries.read(manifest.Document("what is asked", 1, asked).field())
 
 
-def run(of: known.Known, query: queries.Query, form: str) -> int:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recorded:
+    """A flow of the ledger.
+
+    Attributes:
+        query: The connection.
+        started: When it began, in ns since 1970.
+        sentence: What was done to it.
+    """
+
+    query: queries.Query
+    started: int
+    sentence: str
+
+
+def recorded(url: str, span: store_queries.Span, id_: str) -> Recorded:
+    """The flow with this id.
+
+    Raises:
+        SetupError: If the ledger has none in that span.
+        StoreError: If the ledger does not answer.
+    """
+    with contextlib.closing(transport.open(url)) as ledger:
+        found = store_queries.flow(ledger, span, id_)
+    if not found.num_rows:
+        raise errors.SetupError(f"the ledger has no flow {id_!r} in that span: --since looks further back")
+    (row,) = found.to_pylist()
+    query = queries.Query(
+        src=known.end(row, "src"), dst=known.end(row, "dst"), protocol=row["protocol"], port=row["dst_port"],
+        src_port=row["src_port"], icmp_type=row["icmp_type"], icmp_code=row["icmp_code"],
+        family=ipaddress.ip_address(address.render(row["src_address"])).version,
+    )  # fmt: skip
+    by = f" by {policyhit.parse(row['deciding_rule']).describe()}" if row["deciding_rule"] else ""
+    began = f"it began {row['started']:%Y-%m-%d %H:%M:%S} UTC"
+    sentence = f"Recorded on node {row['node']}: {row['verdict']}{by}; {began}."
+    (started,) = columns.numbers(found.column("started").combine_chunks()).tolist()
+    return Recorded(query, started, sentence)
+
+
+def run(of: known.Known, query: queries.Query, form: str, recorded: str = "") -> int:
     """Explain a connection; the exit code, which is 1 where it is denied.
+
+    Args:
+        of: The policies and the cluster.
+        query: The connection.
+        form: One of `FORMS`.
+        recorded: What the ledger says of it, where it is one that was seen.
 
     Raises:
         SetupError: If one of its ends is not there.
@@ -68,8 +118,11 @@ def run(of: known.Known, query: queries.Query, form: str) -> int:
     editor = edits.Editor(engine, of.documents)
     found = [editor.edit(told, side) if side.verdict == "denied" else None for side in told.sides]
     if form == "json":
-        sys.stdout.write(json.dumps(_plain(told, found), indent=2) + "\n")
+        plain = {"recorded": recorded} if recorded else {}
+        sys.stdout.write(json.dumps(plain | _plain(told, found), indent=2) + "\n")
     else:
+        if recorded:
+            output.console().print(rich.text.Text(recorded))
         _show(told, found)
     return 1 if told.denied else 0
 

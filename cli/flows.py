@@ -12,7 +12,7 @@ from model import errors
 from store import filters, losses, migrations, queries, transport
 
 SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
-          "deciding_rule")  # fmt: skip
+          "deciding_rule", "id")  # fmt: skip
 _POLL_SECONDS = 1.0
 
 

@@ -148,6 +148,13 @@ def api_server(configured: settings.Enrich) -> Known:
     return Known(documents, cluster.read(documents), str(api))
 
 
+def end(row: Mapping[str, Any], side: str) -> str:
+    """One end of a row of the ledger: its pod, or else its address; as queries name it."""
+    if row[f"{side}_pod"]:
+        return f"{row[f'{side}_namespace']}/{row[f'{side}_pod']}"
+    return address.render(row[f"{side}_address"])
+
+
 def _at(rows: pa.Table, moment: int) -> pa.Table:
     since, until = (
         columns.numbers(rows.column(name).combine_chunks()) for name in ("valid_from", "valid_to")

@@ -265,9 +265,13 @@ def policy_eval(
 
 
 @policy.command("explain")
-@click.argument("src")
-@click.argument("dst")
+@click.argument("src", default="")
+@click.argument("dst", default="")
 @click.argument("port", type=click.IntRange(0, 65535), default=0)
+@click.option(
+    "--flow", default="", help="Instead of SRC and DST: the id of a flow, as `flowledger flows` shows it."
+)
+@click.option("--since", default="7d", show_default=True, help="How far back that flow is looked for.")
 @click.option("--protocol", default="TCP", show_default=True, help="TCP, UDP, SCTP, ICMP … or a number.")
 @click.option("--family", type=click.Choice(["4", "6"]), help="IPv4 or IPv6.  [default: whichever both have]")
 @click.option("--at", default="", help="As it was then: 2026-01-31T12:00:00Z.  [default: now]")
@@ -275,20 +279,29 @@ def policy_eval(
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
 @_takes("--manifests", "--kubeconfig", "--context")
 def policy_explain(
-    src: str, dst: str, port: int, protocol: str, family: str | None, at: str, ledger: str | None, form: str,
-    **given: Any,
+    src: str, dst: str, port: int, flow: str, since: str, protocol: str, family: str | None, at: str,
+    ledger: str | None, form: str, **given: Any,
 ) -> None:  # fmt: skip
     """Say why a connection from SRC to DST at PORT is allowed or denied, and what would admit it.
+
+    With --flow it is a recorded one, as the policies were when it began.
 
     SRC and DST are namespace/pod, or an address. The policies are the ledger's, or those of a folder
     (--manifests) or of a cluster (--kubeconfig). The exit code is 1 where it is denied.
     """
-    from cli import explaining, known
+    from cli import explaining, known, moments
 
+    if bool(flow) == bool(src and dst):
+        raise click.UsageError("name SRC and DST, or a flow with --flow")
     loaded = _load(given).settings
-    query = explaining.query(src, dst, port, protocol, family)
-    of = known.wanted(loaded.enrich, ledger or ledgers.url(loaded.gateway), explaining.moment(at))
-    sys.exit(explaining.run(of, query, form))
+    url, moment = ledger or ledgers.url(loaded.gateway), explaining.moment(at)
+    recorded = explaining.recorded(url, moments.since(since), flow) if flow else None
+    query = recorded.query if recorded else explaining.query(src, dst, port, protocol, family)
+    elsewhere = loaded.enrich.manifests or loaded.enrich.kubeconfig or loaded.enrich.context
+    if recorded and not elsewhere:
+        moment = moment or recorded.started
+    of = known.wanted(loaded.enrich, url, moment)
+    sys.exit(explaining.run(of, query, form, recorded.sentence if recorded else ""))
 
 
 @policy.command("audit")

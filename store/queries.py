@@ -75,6 +75,9 @@ _KEYS = frozenset(c.name for c in columns.COLUMNS if c.rollup is columns.Rollup.
 _MOMENT = "fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')"
 _START, _END, _AFTER = (_MOMENT.format(name=name) for name in ("start", "end", "after"))
 _WITHIN = f"time >= {_START} AND time < {_END}"
+_ID = (
+    "lower(hex(sipHash64(started, node, src_address, src_port, dst_address, dst_port, protocol, icmp_type)))"
+)
 _HOURS = f"time >= toStartOfHour({_START}) AND time < {_END}"
 _TWIN = {"flows_day": "flows_hour_mirrored", "flows_hour": "flows_hour_mirrored", "flows_minute": "flows"}
 """Where the mirrored reports are that a rollup does not have."""
@@ -329,7 +332,9 @@ def flows(
     *,
     descending: bool = True,
 ) -> pa.Table:
-    """The rows themselves, as the nodes reported them: every column of the registry, ``src`` and ``dst``.
+    """The rows as nodes reported them: every column of the registry, ``src``, ``dst`` and ``id``.
+
+    ``id`` is that of the connection or attempt as one node saw it: the same in all its rows.
 
     Args:
         ledger: Where to ask.
@@ -365,6 +370,12 @@ def since(
     """
     sql = f"{_rows(f'time > {_AFTER}', condition)} ORDER BY time LIMIT {{limit:UInt64}} WITH TIES"
     return _asked(ledger, sql, {**condition.parameters, "after": after, "limit": limit})
+
+
+def flow(ledger: transport.Transport, span: Span, id_: str) -> pa.Table:
+    """The last row of the connection with this ``id``, with the columns of `flows`; none if there is none."""
+    found = filters.Condition(f"{_ID} = {{id:String}}", {"id": id_})
+    return _asked(ledger, f"{_rows(_WITHIN, found)} ORDER BY time DESC LIMIT 1", _parameters(span, found))
 
 
 def bounds(ledger: transport.Transport) -> Span | None:
@@ -545,7 +556,7 @@ def _stretches(found: Sequence[tuple[str, Span]], name: str = "") -> Iterator[_S
 
 def _rows(moment: str, condition: filters.Condition) -> str:
     names = f"{_name('src', 'src_address')} AS src, {_name('dst', 'dst_address')} AS dst"
-    return f"SELECT *, {names} FROM flows WHERE {moment} AND {_SHOWN} AND ({condition.sql})"
+    return f"SELECT *, {names}, {_ID} AS id FROM flows WHERE {moment} AND {_SHOWN} AND ({condition.sql})"
 
 
 def _known(side: str) -> str:

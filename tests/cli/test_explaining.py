@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 from collections.abc import Callable
 
+import prometheus_client
+import pyarrow as pa
 import pytest
 
-from cli import explaining
+from cli import explaining, naming, registrar
+from enrich import manifests
 from model import errors
+from runtime import metrics
+from store import queries, transport
 
 Command = Callable[..., tuple[object, str, str]]
 SHOP = pathlib.Path(__file__).parents[2] / "lab" / "manifests"
@@ -68,6 +74,71 @@ def test_what_is_asked_wrongly_is_one_line(command: Command, words: tuple[str, .
     code, printed, said = command(*ASK, *words)
     assert (code, printed, said.count("\n")) == (2, "", 1)
     assert reason in said
+
+
+SHUT = {
+    "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+    "metadata": {"name": "shut", "namespace": "shop"}, "spec": {"podSelector": {}},
+}  # fmt: skip
+PODS = [
+    {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"}, "spec": {},
+     "status": {"podIPs": [{"ip": ip}]}}
+    for name, ip in (("web", "10.0.0.1"), ("cart", "10.0.0.2"))
+]  # fmt: skip
+
+
+@pytest.fixture
+def denied(tmp_path: pathlib.Path, ledger: transport.Transport, flows: Callable[..., pa.RecordBatch]) -> str:
+    """The id of a flow that a ledger holds, which knows the policies of its time."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps({"kind": "List", "items": [SHUT, *PODS]}))
+    measured = metrics.Metrics(prometheus_client.CollectorRegistry())
+    named = naming.Naming(measured)
+    named.follow(manifests.Folder(folder))
+    registrar.Registrar(named, ledger, measured).step()
+    now = time.time_ns()
+    ends = {f"{side}_{key}": value for side, pod in (("src", "web"), ("dst", "cart"))
+            for key, value in (("kind", "pod"), ("namespace", "shop"), ("pod", pod))}  # fmt: skip
+    rule = "ingress|default|knp:shop/shut|deny|-1"
+    told = {"verdict": "denied", "deciding_rule": rule, "node": "n1", "protocol": 6, "dst_port": 80}
+    ledger.insert("flows", flows({"time": now, "started": now, **ends, **told}))
+    (row,) = queries.flows(ledger, queries.Span(now - 1, now + 1)).to_pylist()
+    return str(row["id"])
+
+
+def test_recorded_flow_is_explained_by_its_id(command: Command, url: str, denied: str) -> None:
+    code, printed, _ = command("policy", "explain", "--ledger", url, "--flow", denied)
+    said = " ".join(printed.split())
+    assert code == 1
+    assert said.startswith("Recorded on node n1: denied by ingress: ")
+    assert "shop/web to shop/cart, TCP 80: denied on its way into shop/cart." in said
+    assert "To admit it: " in said
+
+
+def test_other_policies_are_asked_about_a_recorded_flow(
+    command: Command, url: str, denied: str, tmp_path: pathlib.Path
+) -> None:
+    proposed = tmp_path / "proposed.json"
+    proposed.write_text(json.dumps({"kind": "List", "items": PODS}))
+    ask = ("policy", "explain", "--ledger", url, "--manifests", str(proposed), "-o", "json")
+    code, printed, _ = command(*ask, "--flow", denied)
+    told = json.loads(printed)
+    assert (code, told["verdict"]) == (0, "allowed")
+    assert told["recorded"].startswith("Recorded on node n1: denied")
+
+
+def test_flow_that_is_not_there(command: Command, url: str, denied: str) -> None:
+    code, _, said = command("policy", "explain", "--ledger", url, "--flow", "0" * 16)
+    assert (code, said) == (
+        2, f"error: the ledger has no flow '{'0' * 16}' in that span: --since looks further back\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [(), ("shop/web",), ("shop/web", "shop/cart", "--flow", "1")], ids=str)
+def test_connection_or_flow(command: Command, words: tuple[str, ...]) -> None:
+    code, _, said = command(*ASK, *words)
+    assert (code, "name SRC and DST, or a flow with --flow" in said) == (2, True)
 
 
 def test_moments() -> None:

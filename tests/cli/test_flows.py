@@ -72,10 +72,11 @@ def test_table_names_ends_and_rule(five: None, url: str, command: Command) -> No
     header, _, row = [line.split() for line in out.splitlines() if line.strip()]
     assert (code, err) == (0, "")
     assert header == [
-        "time", "src", "dst", "port", "proto", "verdict", "sent", "received", "decided", "by",
+        "time", "src", "dst", "port", "proto", "verdict", "sent", "received", "decided", "by", "id",
     ]  # fmt: skip
     assert row[1:8] == ["shop/web", "10.0.0.2", "8080", "TCP", "denied", "1,000", "234"]
-    assert " ".join(row[8:]) == "ingress: end of tier sec, no policy allowed it"
+    assert " ".join(row[8:-1]) == "ingress: end of tier sec, no policy allowed it"
+    assert len(bytes.fromhex(row[-1])) == 8
 
 
 @pytest.mark.parametrize(

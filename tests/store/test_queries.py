@@ -149,9 +149,24 @@ def test_flows_have_every_column_newest_first(
 ) -> None:
     ledger.insert("flows", flows(*({"time": hour + n, "node": f"n{n}"} for n in range(1, 4))))
     table = queries.flows(reader, span, limit=2)
-    assert table.column_names == [*(c.name for c in columns.COLUMNS), "src", "dst"]
+    assert table.column_names == [*(c.name for c in columns.COLUMNS), "src", "dst", "id"]
     assert table.column("node").to_pylist() == ["n3", "n2"]
     assert queries.flows(reader, span, limit=1, descending=False).column("node").to_pylist() == ["n1"]
+
+
+def test_rows_of_one_connection_have_one_id(
+    reader: transport.Transport, ledger: chdb.Embedded, flows: Build, hour: int, span: queries.Span
+) -> None:
+    first = {"time": hour + 5, "started": hour, "verdict": "denied"}
+    ledger.insert(
+        "flows", flows(first, {**first, "time": hour + 6}, {**first, "src_port": 7}, {**first, "node": "n9"})
+    )
+    newest, *others = queries.flows(reader, span).select(["id", "time"]).to_pylist()
+    assert sorted(others.count(one) for one in others) == [1, 1, 1]
+    assert [one["id"] for one in others].count(newest["id"]) == 1
+    (found,) = queries.flow(reader, span, newest["id"]).to_pylist()
+    assert (found["id"], found["time"]) == (newest["id"], newest["time"])
+    assert not queries.flow(reader, span, "' OR 1").num_rows
 
 
 def test_since_splits_no_moment(
