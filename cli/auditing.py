@@ -9,6 +9,7 @@ import inspect
 import ipaddress
 import json
 import sys
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -133,7 +134,7 @@ def _sarif(found: Sequence[audit.Finding], of: Mapping[str, manifest.Document]) 
 def _result(one: audit.Finding, document: manifest.Document | None) -> dict[str, Any]:
     location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": one.subject}]}
     if document:
-        location["physicalLocation"] = {"artifactLocation": {"uri": document.file}}
+        location["physicalLocation"] = {"artifactLocation": {"uri": urllib.parse.quote(document.file)}}
     return {
         "ruleId": one.check, "level": _LEVELS[one.severity], "message": {"text": one.sentence},
         "locations": [location],

@@ -30,19 +30,19 @@ def cases(file: pathlib.Path, form: str) -> int:
         form: One of `FORMS`.
 
     Returns:
-        0, or 1 where an expectation is not met.
+        0, 1 where an expectation is not met, or 2 where a case cannot be read.
 
     Raises:
         SetupError: If the file cannot be read.
     """
     lines = _lines(file)
     found = []
-    failed = 0
+    code = 0
     screen = output.console(stderr=True)
     with rich.progress.Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         for line in progress.track(lines, description="cases"):
             answered, unmet = _case(file, *line)
-            failed += unmet
+            code = max(code, 2 if "error" in answered else int(unmet))
             if form == "jsonl":
                 sys.stdout.write(json.dumps(answered) + "\n")
             else:
@@ -51,7 +51,7 @@ def cases(file: pathlib.Path, form: str) -> int:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     elif form == "table":
         _show_cases(found)
-    return 1 if failed else 0
+    return code
 
 
 def queried(manifests: pathlib.Path, file: pathlib.Path, form: str) -> int:
@@ -61,8 +61,7 @@ def queried(manifests: pathlib.Path, file: pathlib.Path, form: str) -> int:
         FlowledgerError: If a manifest or a query cannot be read, or names a pod that is not there.
     """
     of = known.manifests(manifests)
-    asked = [queries.read(query) for query in _queries(file)]
-    answers, unmet = _ask(of.engine(), asked)
+    answers, unmet = _ask(of.engine(), _queries(file))
     verdicts = [_verdict(answer) for answer in answers]
     if form == "table":
         _show(answers)
@@ -100,7 +99,6 @@ def _parsed(file: pathlib.Path, number: int, line: str) -> manifest.Field:
 def _case(file: pathlib.Path, number: int, line: str) -> tuple[dict[str, Any], bool]:
     """The answer to a case, and whether an expectation of it is not met."""
     name: object = number
-    expects = '"expect"' in line
     try:
         field = _parsed(file, number, line).only("id", "manifests", "queries", "source", "title")
         name = field.mapping().get("id", number)
@@ -109,19 +107,23 @@ def _case(file: pathlib.Path, number: int, line: str) -> tuple[dict[str, Any], b
             for i, item in enumerate(field.require("manifests").items())
             for document in manifest.objects(f"{file}, case {name}", i + 1, item.value)
         ]
-        asked = [queries.read(query) for query in field.require("queries").items()]
         engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
-        answers, unmet = _ask(engine, asked)
+        answers, unmet = _ask(engine, field.require("queries").items())
     except errors.FlowledgerError as error:
-        return {"id": name, "error": str(error)}, expects
+        return {"id": name, "error": str(error)}, False
     return {"id": name, "verdicts": [_verdict(answer) for answer in answers]}, unmet
 
 
-def _ask(engine: evaluate.Engine, asked: Sequence[queries.Query]) -> tuple[list[queries.Answer], bool]:
-    try:
-        answers = queries.Asker(engine).ask(asked)
-    except LookupError as error:
-        raise errors.SetupError(str(error)) from None
+def _ask(
+    engine: evaluate.Engine, fields: Sequence[manifest.Field]
+) -> tuple[list[queries.Answer], bool]:  # fmt: skip
+    asker, asked = queries.Asker(engine), [queries.read(field) for field in fields]
+    for field, query in zip(fields, asked, strict=True):
+        try:
+            asker.ends(query)
+        except LookupError as error:
+            raise field.error(str(error)) from None
+    answers = asker.ask(asked)
     return answers, any(one.query.expect not in (None, one.denied) for one in answers)
 
 

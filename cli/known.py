@@ -113,6 +113,10 @@ def ledger(url: str, at: int = 0) -> Known:
             )
         rows = names.endpoints(opened, ended_after=moment)
         held = _at(rows, moment)
+        if at and not held.num_rows:
+            raise errors.SetupError(
+                "the ledger knows nobody who was there then: --at is before its names begin"
+            )
         labels = names.labels(
             opened, set(columns.numbers(held.column("labels_id").combine_chunks()).tolist())
         )
@@ -121,8 +125,11 @@ def ledger(url: str, at: int = 0) -> Known:
     documents = tuple(one.document for one in held_now)
     since = {_identity(one): one.valid_from for one in held_now if _identity(one)}
     sets = {row["labels_id"]: dict(row["labels"]) for row in labels.to_pylist()}
+    pods = tuple(_pods(held, sets))
+    if at and not pods:
+        raise errors.SetupError("the ledger knows of no pod that was there then: its names begin later")
     found = cluster.read(one for one in documents if one.kind != "Node")
-    known = dataclasses.replace(found, pods=tuple(_pods(held, sets)), nodes=tuple(_nodes(held)))
+    known = dataclasses.replace(found, pods=pods, nodes=tuple(_nodes(held)))
     changed = max((one.valid_from for one in held_now), default=0)
     return Known(documents, known, "the ledger", since, changed)
 

@@ -180,7 +180,7 @@ class Owned:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What owns pods: Deployment, StatefulSet, DaemonSet, Job; its template as a pod without a name."""
+    """What owns pods: Deployment, StatefulSet, DaemonSet, (Cron)Job; its template as a pod without a name."""
 
     kind: str
     namespace: str
@@ -204,8 +204,6 @@ class Cluster:
 
 
 _T = TypeVar("_T")
-
-WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 
 
 def read(documents: Iterable[manifest.Document]) -> Cluster:
@@ -521,6 +519,8 @@ _SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
 def _workload(document: manifest.Document) -> Workload:
     namespace, name, _ = _metadata(document)
     spec = document.field().require("spec")
+    if document.kind == "CronJob":
+        spec = spec.require("jobTemplate").require("spec")
     replicas, template = spec.get("replicas"), spec.require("template")
     labels = template.at("metadata", "labels")
     pod = Pod(
@@ -542,5 +542,5 @@ _PARSERS = {
     **{(group, kind): network_set for group in ("projectcalico.org", "crd.projectcalico.org")
        for kind in ("NetworkSet", "GlobalNetworkSet")},
     **{("apps", kind): _workload for kind in ("Deployment", "StatefulSet", "DaemonSet")},
-    ("batch", "Job"): _workload,
+    **{("batch", kind): _workload for kind in ("Job", "CronJob")},
 }  # fmt: skip

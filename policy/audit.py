@@ -7,17 +7,21 @@ import enum
 import ipaddress
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from model import enums, manifest
-from policy import covering, edits, evaluate, explanation, objects, prefixes, selector, subjects
+from model import enums, manifest, policyhit
+from policy import covering, edits, evaluate, explanation, objects, prefixes, queries, selector, subjects
+from policy import world as worlds
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 _PEERS = {_INGRESS: "source", _EGRESS: "destination"}
 _SHOWN = 5
+_STRANGERS = {4: "192.0.2.1", 6: "2001:db8::1"}
+"""Addresses that nobody has (RFC 5737, RFC 3849)."""
+_ODD_PORT = 1
+"""That of tcpmux (RFC 1078), about which nobody writes a rule."""
 
 
 class Severity(enum.StrEnum):
@@ -135,11 +139,12 @@ class Auditor:
 
     def allow_all(self) -> Iterator[Finding]:
         """Rules that let everybody in, or out to anywhere."""
+        said = set()
         for policy, direction, rule in self._rules():
-            anybody = objects.Peer()
-            if rule.action is not objects.RuleAction.ALLOW or rule.source != anybody:
-                continue
-            if rule.destination == anybody and rule.protocol is None and rule.not_protocol is None:
+            open_ = rule.action is objects.RuleAction.ALLOW and rule.protocol is rule.not_protocol is None
+            place = (policy.identity, direction, rule.written)
+            if open_ and _anybody(rule.source) and _anybody(rule.destination) and place not in said:
+                said.add(place)
                 whom = "everybody in" if direction is _INGRESS else "everything out"
                 yield Finding(
                     check="allow-all", severity=Severity.HIGH if direction is _INGRESS else Severity.MEDIUM,
@@ -209,33 +214,52 @@ class Auditor:
         for policy, direction, rule in self._rules():
             of = policy.subjects if direction is _INGRESS else rule.destination.members
             there = self._selected(of) if of is not None else np.ones(len(pods), bool)
-            known = {port.name for i in np.flatnonzero(there) for port in pods[i].ports}
+            known = {
+                port.name for i in np.flatnonzero(there) for port in pods[i].ports
+                if rule.protocol in (None, port.protocol)
+            }  # fmt: skip
             for name in rule.destination.port_names:
                 if name not in known and there.any():
                     yield Finding(
                         check="missing-port", severity=Severity.MEDIUM, subject=policy.identity,
                         direction=direction, rule=rule.written,
                         sentence=f"{self._place(policy, direction, rule)} is about port {name}, a name that "
-                        "no pod's port has there.",
+                        f"no pod's {_protocol(rule)}port has there.",
                         evidence=(f"names there: {', '.join(sorted(known)) or 'none'}",),
                     )  # fmt: skip
 
     def not_isolated(self) -> Iterator[Finding]:
-        """Pods that no policy selects for ingress: everybody reaches them."""
-        found: dict[str, list[str]] = {}
+        """Pods about whose ingress no policy decides: everybody reaches them."""
+        found: dict[tuple[str, bool], list[str]] = {}
         pods = self._engine.world.pods
         programs = self._engine.programs[_INGRESS]
-        for i, code in enumerate(self._codes.tolist()):
-            if not programs.selecting[code]:
-                found.setdefault(pods[i].namespace, []).append(pods[i].name)
-        for namespace, names in sorted(found.items()):
-            count = len(names)
+        for i in self._open():
+            selected = bool(programs.selecting[int(self._codes[i])])
+            found.setdefault((pods[i].namespace, selected), []).append(pods[i].name)
+        for (namespace, selected), names in sorted(found.items()):
+            some = f"{len(names)} pod{'s' if len(names) != 1 else ''} of namespace {namespace}"
+            what = (
+                f"No policy that selects {some} decides about strangers" if selected
+                else f"No policy selects {some} for ingress"
+            )  # fmt: skip
             yield Finding(
                 check="not-isolated", severity=Severity.MEDIUM, subject=namespace, direction=_INGRESS,
-                sentence=f"No policy selects {count} pod{'s' if count != 1 else ''} of namespace {namespace} "
-                "for ingress: everybody reaches them.",
-                evidence=(_listed(names),), fix=edits.diff(None, _default_deny(namespace)),
+                sentence=f"{what}: everybody reaches them.",
+                evidence=(_listed(names),), fix=self._default_deny(namespace),
             )  # fmt: skip
+
+    def _open(self) -> Iterator[int]:
+        """The pods that a stranger from outside reaches at any port because no policy decides about it."""
+        there = [(i, pod) for i, pod in enumerate(self._engine.world.pods) if pod.nets]
+        asked = [
+            queries.Query(src=_STRANGERS[min(worlds.addresses(pod))], dst=f"{pod.namespace}/{pod.name}",
+                          port=_ODD_PORT)
+            for _, pod in there
+        ]  # fmt: skip
+        answers = queries.Asker(self._engine).ask(asked) if asked else []
+        for (i, _), answer in zip(there, answers, strict=True):
+            if answer.ingress and answer.ingress[-1].kind == policyhit.PROFILE:
+                yield i
 
     def no_default_deny(self) -> Iterator[Finding]:
         """Namespaces in which a new pod would be open, though some pods are isolated."""
@@ -257,8 +281,20 @@ class Auditor:
                     check="no-default-deny", severity=Severity.MEDIUM, subject=namespace, direction=_INGRESS,
                     sentence=f"Namespace {namespace} has no policy for all of its pods: a new workload there "
                     "is open to everybody until somebody writes one.",
-                    fix=edits.diff(None, _default_deny(namespace)),
+                    fix=self._default_deny(namespace),
                 )  # fmt: skip
+
+    def _default_deny(self, namespace: str) -> str:
+        """A new policy that isolates all pods of a namespace, under a name that is free."""
+        names = itertools.chain(
+            ("default-deny", "default-deny-ingress"), (f"default-deny-{i}" for i in itertools.count(2))
+        )
+        name = next(one for one in names if f"knp/{namespace}/{one}" not in self._of)
+        return edits.diff(None, {
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+        })  # fmt: skip
 
     def _inherited(self, namespace: str) -> Mapping[str, str]:
         """What any pod of a namespace inherits."""
@@ -430,6 +466,16 @@ def _wide_nets(
     return ", ".join(dict.fromkeys(map(str, nets))), f"{' and '.join(texts)} {verb}"
 
 
+def _anybody(peer: objects.Peer) -> bool:
+    """Whether a side of a rule is everybody, of one address family at least."""
+    whole = any(net.prefixlen == 0 for net in peer.nets)
+    return (dataclasses.replace(peer, nets=()) if whole else peer) == objects.Peer()
+
+
+def _protocol(rule: objects.Rule) -> str:
+    return f"{enums.protocol_name(rule.protocol)} " if rule.protocol is not None else ""
+
+
 def _decides(rule: objects.Rule) -> bool:
     return rule.action is not objects.RuleAction.LOG
 
@@ -437,14 +483,6 @@ def _decides(rule: objects.Rule) -> bool:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _default_deny(namespace: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": "default-deny", "namespace": namespace},
-        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
-    }  # fmt: skip
 
 
 CHECKS = {

@@ -65,24 +65,32 @@ class Editor:
         if last.kind != policyhit.END_OF_TIER:
             yield from self._before(last, told.asked, side)
             return
-        if side.nearest:
-            yield from self._widened(side.nearest, told.asked, side)
+        widened = list(self._widened(side.nearest, told.asked, side)) if side.nearest else []
+        if side.nearest and _is_about_pods(side.nearest, side.direction):
+            yield from widened
+            widened = []
         yield from self._added(told.asked, side, last.tier)
+        yield from widened
 
     def _before(
         self, last: policyhit.PolicyHit, asked: reasons.Connection, side: explanation.Side
     ) -> Iterator[tuple[str, Body]]:
-        """A rule in front of the one that denies it."""
+        """A rule in front of the one that denies it; for this pod alone, where that can be said."""
         policy = next(one for one in side.selecting if _is(one, last))
-        written = policy.rules(side.direction)[last.rule].written
         rule = _rule(policy, asked, side.direction)
-        body = self._copy(policy)
-        if rule is None or body is None or policy.kind == "knp":
+        if rule is None or policy.kind == "knp" or policy.identity not in self._of:
             return
-        body["spec"][str(side.direction)].insert(written, rule)
-        place = explanation.ordinal(written)
-        where = f"in front of the {place} {side.direction} rule of {explanation.name(policy)}"
-        yield f"Put a rule {where} that allows {_what(asked, side)}.", body
+        written = policy.rules(side.direction)[last.rule].written
+        place = f"the {explanation.ordinal(written)} {side.direction} rule of {explanation.name(policy)}"
+        pods, near = self._count(policy), _near(asked, side)
+        alone = _alone(policy, rule, near, side.direction) if pods > 1 else None
+        by_itself = f" {'to' if side.direction is _INGRESS else 'from'} {near.name}"
+        together = f", for all {pods} pods that it selects" if pods > 1 else ""
+        for one, whom in ((alone, by_itself), (rule, together)):
+            body = self._copy(policy)
+            if one and body:
+                body["spec"][str(side.direction)].insert(written, one)
+                yield f"Put a rule in front of {place} that allows {_what(asked, side)}{whom}.", body
 
     def _widened(
         self, nearest: explanation.Nearest, asked: reasons.Connection, side: explanation.Side
@@ -102,17 +110,15 @@ class Editor:
             yield f"Add {port} to {place}, for all of its peers.", body
         elif parts == {far} and policy.kind == "knp" and peers in rule:
             rule[peers] = [*rule[peers], _kubernetes_peer(_far(asked, side), policy.namespace)]
-            yield f"Add {_far(asked, side).name} to {place}, for all of its ports.", body
+            yield f"Add {_named(_far(asked, side))} to {place}, for all of its ports.", body
 
     def _added(
         self, asked: reasons.Connection, side: explanation.Side, tier: str
     ) -> Iterator[tuple[str, Body]]:
         """One more rule, in the policy of the tier that selects the fewest pods."""
-        labels = self._engine.world.labels
         mine = [one for one in side.selecting if one.tier == tier and one.kind in ("knp", *_OF_CALICO)]
-        codes = labels.codes[: len(self._engine.world.pods)]
-        counts = {one.identity: int(labels.matching(one.subjects)[codes].sum()) for one in mine}
-        for policy in sorted(mine, key=lambda one: (counts[one.identity], one.identity)):
+        counts = {one.identity: self._count(one) for one in mine}
+        for policy in sorted(mine, key=lambda one: (counts[one.identity], not one.namespace, one.identity)):
             rule, body = _rule(policy, asked, side.direction), self._copy(policy)
             if rule is not None and body is not None:
                 rules = body["spec"].get(str(side.direction)) or []
@@ -123,6 +129,12 @@ class Editor:
                 alone = "ports" in rule or policy.kind != "knp"
                 more = "" if alone else ", with all other protocols: it cannot say this one alone"
                 yield f"Add a rule {where}, that allows {_what(asked, side)}{more}.", body
+
+    def _count(self, policy: objects.Policy) -> int:
+        """How many pods a policy selects."""
+        labels = self._engine.world.labels
+        codes = labels.codes[: len(self._engine.world.pods)]
+        return int(labels.matching(policy.subjects)[codes].sum())
 
     def _copy(self, policy: objects.Policy) -> Body | None:
         document = self._of.get(policy.identity)
@@ -177,6 +189,14 @@ def _place(body: Mapping[str, Any]) -> tuple[str, str]:
     return body["metadata"].get("namespace", ""), body["metadata"]["name"]
 
 
+def _is_about_pods(nearest: explanation.Nearest, direction: enums.Direction) -> bool:
+    """Whether all peers of a rule are pods that it selects: what it allows one more of stays among these."""
+    rules = nearest.policy.rules(direction)
+    mine = [one for one in rules if one.written == rules[nearest.index].written]
+    peers = [one.source if direction is _INGRESS else one.destination for one in mine]
+    return all(one.members is not None and not one.nets for one in peers)
+
+
 def _is(policy: objects.Policy, hit: policyhit.PolicyHit) -> bool:
     return (policy.kind, policy.namespace, policy.name) == (hit.kind, hit.namespace, hit.name)
 
@@ -185,10 +205,32 @@ def _far(asked: reasons.Connection, side: explanation.Side) -> reasons.End:
     return asked.source if side.direction is _INGRESS else asked.destination
 
 
+def _near(asked: reasons.Connection, side: explanation.Side) -> reasons.End:
+    return asked.destination if side.direction is _INGRESS else asked.source
+
+
+def _alone(policy: objects.Policy, rule: Body, near: reasons.End, direction: enums.Direction) -> Body | None:
+    """A rule of Calico's for one of the workloads that the policy selects; None if that cannot be said."""
+    if policy.kind not in _OF_CALICO or near.pod is None or not _own_labels(near.pod):
+        return None
+    end = "destination" if direction is _INGRESS else "source"
+    return {**rule, end: {**_calico_peer(near), **rule.get(end, {})}}
+
+
+def _named(end: reasons.End) -> str:
+    """An end, with all others that a rule about it lets through too."""
+    if end.pod is None:
+        text = str(end.address)
+        return end.name if end.name == text else f"{end.name} by its address, {text}"
+    if _own_labels(end.pod):
+        return end.name
+    return f"{end.name}, and with it every pod of its namespace, since it has no labels of its own"
+
+
 def _what(asked: reasons.Connection, side: explanation.Side) -> str:
     way = "from" if side.direction is _INGRESS else "to"
     port = f" port {asked.port}" if asked.port else ""
-    return f"{enums.protocol_name(asked.protocol)}{port} {way} {_far(asked, side).name}"
+    return f"{enums.protocol_name(asked.protocol)}{port} {way} {_named(_far(asked, side))}"
 
 
 def _own_labels(pod: subjects.Endpoint) -> dict[str, str]:
@@ -234,7 +276,7 @@ def _rule(policy: objects.Policy, asked: reasons.Connection, direction: enums.Di
     transport = asked.protocol in (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
     peers = "from" if ingress else "to"
     if policy.kind in _OF_CALICO:
-        rule: Body = {"action": "Allow", "protocol": protocol}
+        rule: Body = {"action": "Allow", "protocol": int(protocol) if protocol.isdecimal() else protocol}
         rule["source" if ingress else "destination"] = _calico_peer(end)
         if transport:
             rule.setdefault("destination", {})["ports"] = [asked.port]

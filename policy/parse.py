@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 
 from model import manifest
@@ -35,6 +36,10 @@ _UNKNOWN = {
 """What takes part in verdicts, but not in ours."""
 
 
+_NEAR = 0.85
+"""How much of two kinds is the same where one may be the other, mistyped; those that exist are less alike."""
+
+
 def parse(documents: Iterable[manifest.Document]) -> objects.PolicySet:
     """All policies, tiers and profiles among some documents, in the order of judgement.
 
@@ -54,6 +59,7 @@ def parse(documents: Iterable[manifest.Document]) -> objects.PolicySet:
                 f"this version does not know {document.kind} of {document.group}; it would change verdicts"
             )
             raise document.field().error(reason)
+        _is_spelled(document)
         if document.kind == "Tier" and document.group in _CALICO_GROUPS:
             tier = calico.tier(document)
             _once(document, tiers, tier.name)
@@ -66,6 +72,18 @@ def parse(documents: Iterable[manifest.Document]) -> objects.PolicySet:
             _once(document, policies, policy.identity)
             policies[policy.identity] = policy
     return objects.policy_set(tiers.values(), policies.values(), profiles.values())
+
+
+def _is_spelled(document: manifest.Document) -> None:
+    """A kind that is nearly one of ours would be a policy that is not there."""
+    ours = [kind for group, kind in _POLICIES if group == document.group]
+    if document.group in _CALICO_GROUPS:
+        ours += ["Tier", "Profile"]
+    near = difflib.get_close_matches(document.kind, ours, n=1, cutoff=_NEAR)
+    if near and near[0] != document.kind:
+        raise document.field().error(
+            f"there is no kind {document.kind} of {document.group}: {near[0]} is one"
+        )
 
 
 def _once(document: manifest.Document, known: Iterable[str], name: str) -> None:

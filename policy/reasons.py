@@ -241,7 +241,8 @@ def _ports(rule: objects.Rule, asked: Connection) -> Iterator[str]:
         if wanted and not (_within(peer.ports, port) or names & set(peer.port_names)):
             several = len(peer.ports) + len(peer.port_names) > 1 or any(s.first < s.last for s in peer.ports)
             plural = "s" if several else ""
-            yield f"it is for {word}{plural} {_ranges(peer)}, not {port}{_named(peer, end, asked.protocol)}"
+            got = f"not {port}" if port else f"and {enums.protocol_name(asked.protocol)} has none"
+            yield f"it is for {word}{plural} {_ranges(peer)}, {got}{_named(peer, end, asked.protocol)}"
         if _within(peer.not_ports, port) or names & set(peer.not_port_names):
             yield f"it leaves {word} {port} out"
 

@@ -33,7 +33,8 @@ def test_findings_with_their_fixes(command: Command) -> None:
     assert code == 0
     assert "medium No policy selects 2 pods of namespace guest for ingress: everybody reaches them." in said
     assert "+++ b/NetworkPolicy/guest/default-deny" in said
-    assert "2 findings" in said
+    assert "No policy that selects 2 pods of namespace monitoring decides about strangers" in said
+    assert "3 findings" in said
 
 
 @pytest.mark.parametrize(("bound", "code"), [("high", 1), ("medium", 1), ("low", 1), ("never", 0)], ids=str)

@@ -140,6 +140,11 @@ def test_ledger_without_names_says_so(ledger: transport.Transport, url: str) -> 
         known.ledger(url)
 
 
+def test_ledger_before_its_names_says_so(written: Written, url: str) -> None:
+    with pytest.raises(errors.SetupError, match="no pod that was there then: its names begin later"):
+        known.ledger(url, SECOND)
+
+
 def test_workload_without_pods_stands_for_itself(tmp_path: pathlib.Path) -> None:
     template = {"metadata": {"labels": {"app": "till"}}, "spec": {"containers": []}}
     deployment = {

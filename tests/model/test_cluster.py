@@ -214,7 +214,6 @@ metadata: {{name: none}}
     [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")],
 )
 def test_workloads(group: str, kind: str) -> None:
-    assert kind in cluster.WORKLOAD_KINDS
     text = f"""
 apiVersion: {group}
 kind: {kind}
@@ -234,6 +233,20 @@ spec:
         ports=(cluster.ContainerPort(name="http", number=80, protocol=TCP),),
     )
     assert workload.source.body["kind"] == kind
+
+
+def test_cron_job_has_the_template_of_its_jobs() -> None:
+    (workload,) = _read("""
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: backup, namespace: shop}
+spec: {jobTemplate: {spec: {template: {metadata: {labels: {app: backup}}, spec: {}}}}}
+""").workloads
+    assert (workload.kind, workload.name, workload.template.labels) == (
+        "CronJob",
+        "backup",
+        {"app": "backup"},
+    )
 
 
 def test_one_replica_unless_told() -> None:

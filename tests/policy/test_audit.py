@@ -75,12 +75,18 @@ def _from(app: str) -> Body:
 TCP_80 = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [80]}}
 CASES = {
     "open": ([], "not-isolated", "medium"),
+    "passed on": ([_gnp("pass", selector="all()", ingress=[{"action": "Pass"}])], "not-isolated", "medium"),
     "no default deny": ([_knp("web", **WEB)], "no-default-deny", "medium"),
     "everybody in": ([DENY, _knp("all", ingress=[{}])], "allow-all", "high"),
+    "all networks": ([DENY, _knp("all", ingress=[
+        {"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}]}
+    ])], "allow-all", "high"),
     "everything out": ([DENY, _knp("out", policyTypes=["Egress"], egress=[{}])], "allow-all", "medium"),
     "nobody": ([DENY, _knp("till", podSelector={"matchLabels": {"app": "x"}})], "selects-nothing", "medium"),
     "tier": ([DENY, _gnp("lost", tier="lost", ingress=[{"action": "Pass"}])], "missing-tier", "high"),
     "port": ([DENY, _knp("web", **WEB, ingress=[{"ports": [{"port": "grpc"}]}])], "missing-port", "medium"),
+    "port of TCP": ([DENY, _knp("web", **WEB, ingress=[{"ports": [{"port": "http", "protocol": "UDP"}]}])],
+                    "missing-port", "medium"),
     "peer": ([DENY, _knp("web", **WEB, ingress=[_from("x")])], "missing-peer", "low"),
     "priority": ([DENY, _cnp("a"), _cnp("b", "Pass")], "same-priority", "medium"),
     "shadowed": ([DENY, _gnp("g", order=1, selector="all()", ingress=[
@@ -113,6 +119,11 @@ def test_fix_of_a_superfluous_rule_takes_it_away() -> None:
         "--- a/NetworkPolicy/shop/web", "-  - from:", "-    - podSelector: {}", "-    ports:",
         "-    - port: 80",
     ]  # fmt: skip
+
+
+def test_fix_leaves_the_policy_alone_that_has_its_name() -> None:
+    taken = _knp("default-deny", policyTypes=["Egress"])
+    assert "+++ b/NetworkPolicy/shop/default-deny-ingress" in _only("not-isolated", taken).fix
 
 
 def test_fix_of_a_superfluous_policy_takes_it_away() -> None:

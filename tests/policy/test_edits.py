@@ -106,13 +106,46 @@ def test_rule_is_put_in_front_of_one_that_denies() -> None:
     assert edit is not None
     assert edit.sentence == (
         "Put a rule in front of the second ingress rule of GlobalNetworkPolicy g that allows TCP port 443 "
-        "from bank/teller."
+        "from bank/teller to shop/web."
     )
     assert edit.body["spec"]["ingress"][1] == {
         "action": "Allow", "protocol": "TCP",
         "source": {"namespaceSelector": "projectcalico.org/name == 'bank'", "selector": "app == 'web'"},
-        "destination": {"ports": [443]},
+        "destination": {"namespaceSelector": "projectcalico.org/name == 'shop'", "selector": "app == 'web'",
+                        "ports": [443]},
     }  # fmt: skip
+
+
+def test_port_of_a_network_is_not_opened_for_one_of_it() -> None:
+    spec = {
+        "podSelector": {},
+        "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]}],
+    }
+    (edit,) = _edits([_policy(spec)], QUERY)
+    assert edit is not None
+    assert edit.sentence.startswith("Add a rule to NetworkPolicy shop/p, which selects ")
+    assert edit.body["spec"]["ingress"][0] == spec["ingress"][0]
+
+
+def test_protocol_without_a_name_is_a_number() -> None:
+    body = {
+        "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+        "metadata": {"name": "n", "namespace": "shop"}, "spec": {"selector": "all()", "types": ["Ingress"]},
+    }  # fmt: skip
+    (edit,) = _edits([body], queries.Query(src="bank/teller", dst="shop/web", protocol=47))
+    assert edit is not None
+    assert edit.body["spec"]["ingress"][0]["protocol"] == 47
+
+
+def test_pods_without_labels_of_their_own_are_said_to_be_let_in_together() -> None:
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "namespace": "bank"}, "spec": {},
+        "status": {"podIPs": [{"ip": "10.9.9.9"}]},
+    }  # fmt: skip
+    query = queries.Query(src="bank/bare", dst="shop/web", port=443)
+    (edit,) = _edits([_policy({"podSelector": {}}), pod], query)
+    assert edit is not None
+    assert "bank/bare, and with it every pod of its namespace, since it has no labels" in edit.sentence
 
 
 def test_where_nothing_can_be_said_there_is_no_edit() -> None:

@@ -234,6 +234,8 @@ def test_calico_rule_keeps_every_field() -> None:
         pytest.param(_calico("{}") + _calico("{}"), "", "twice", id="same policy twice"),
         pytest.param(_calico("{}", "CiliumNetworkPolicy", group="cilium.io"), "", "does not know",
                      id="another system's kind"),
+        pytest.param(_calico("{}", "GlobalNetworkPolcy"), "",
+                     "GlobalNetworkPolicy is one", id="mistyped kind"),
     ],
 )  # fmt: skip
 def test_wrong_manifest_names_field_and_reason(text: str, field: str, reason: str) -> None:
