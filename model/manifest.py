@@ -20,11 +20,17 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-    """One object of a manifest and where it stood."""
+    """One object of a manifest and where it stood.
+
+    Attributes:
+        index: Which document of the file, from 1.
+        place: Where in a ``List``; empty outside of one.
+    """
 
     file: str
     index: int
     body: dict[str, object]
+    place: str = ""
 
     @property
     def kind(self) -> str:
@@ -39,7 +45,7 @@ class Document:
 
     def field(self) -> Field:
         """The whole object, as a field to read from."""
-        return Field(self, "", self.body)
+        return Field(self, self.place, self.body)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,21 +206,27 @@ def listed(file: pathlib.Path) -> list[Field]:
     return [item for field in whole for item in field.items()]
 
 
-def objects(file: str, index: int, body: object) -> Iterator[Document]:
+def objects(file: str, index: int, body: object, place: str = "") -> Iterator[Document]:
     """The object that was read from somewhere; of a ``List`` its items.
+
+    Args:
+        file: Where from.
+        index: Which document there, from 1.
+        body: The object.
+        place: Where in a ``List``.
 
     Raises:
         ManifestError: If it has no kind.
     """
-    field = Field(Document(file, index, {}), "", body)
+    field = Field(Document(file, index, {}), place, body)
     field.mapping()
     if field.require("kind").text() == "List":
         for item in field.require("items").items():
-            yield from objects(file, index, item.value)
+            yield from objects(file, index, item.value, item.path)
         return
     field.require("apiVersion").text()
     assert isinstance(body, dict)  # noqa: S101  # mapping() above has made sure
-    yield Document(file, index, body)
+    yield Document(file, index, body, place)
 
 
 def _bodies(file: pathlib.Path) -> list[object]:

@@ -78,7 +78,14 @@ def test_objects_are_read(
         ),
         pytest.param("apiVersion: v1\nkind: 7", r"kind: must be text, is a number$", id="kind is a number"),
         pytest.param("kind: List\nitems: {}", r"items: must be a list, is a mapping$", id="items no list"),
-        pytest.param("kind: List\nitems: [null]", r"must be a mapping, is null$", id="an item is null"),
+        pytest.param(
+            "kind: List\nitems: [null]", r"items\[0\]: must be a mapping, is null$", id="an item is null"
+        ),
+        pytest.param(
+            "kind: List\nitems: [{kind: List, items: [{kind: Pod}]}]",
+            r"items\[0\].items\[0\].apiVersion: is missing$",
+            id="a List in a List",
+        ),
         pytest.param(
             "a: !!python/object/new:os.system [x]",
             r"could not determine a constructor",
@@ -95,6 +102,12 @@ def test_mistake_is_placed(tmp_path: pathlib.Path, text: str, said: str) -> None
     with pytest.raises(errors.ManifestError, match=said) as caught:
         manifest.read(file)
     assert caught.value.file == str(file)
+
+
+def test_fields_of_an_item_are_placed_in_its_list(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"kind": "List", "items": [POD, SET]}))
+    _, second = manifest.read(tmp_path / "m.json")
+    assert second.field().require("kind").path == "items[1].kind"
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: pathlib.Path) -> None:
