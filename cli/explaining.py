@@ -107,9 +107,11 @@ def run(of: known.Known, query: queries.Query, form: str, recorded: str = "") ->
         recorded: What the ledger says of it, where it is one that was seen.
 
     Raises:
-        SetupError: If one of its ends is not there.
+        SetupError: If one of its ends is not there, or is a service.
         ManifestError: If a policy is not understood.
     """
+    for end in (query.src, query.dst):
+        _is_judged(of, end)
     engine = of.engine()
     try:
         told = explanation.Explainer(engine).explain(query)
@@ -125,6 +127,18 @@ def run(of: known.Known, query: queries.Query, form: str, recorded: str = "") ->
             output.console().print(rich.text.Text(recorded))
         _show(told, found)
     return 1 if told.denied else 0
+
+
+def _is_judged(of: known.Known, end: str) -> None:
+    try:
+        service = of.services.get(address.pack(end), "")
+    except ValueError:
+        return
+    if service:
+        raise errors.SetupError(
+            f"{end} is the address of service {service}, which policies never see: they judge what is behind "
+            "it; ask about one of its pods, at the port where that listens"
+        )
 
 
 def _show(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> None:

@@ -29,6 +29,7 @@ class Known:
         source: Where that is from, for people.
         since: When each policy got its present content, by identity, in ns since 1970, where that is known.
         changed: When anything was changed last that policies are read from; 0 where that is unknown.
+        services: Namespace and name of the service that is dialled at an address of 16 bytes.
     """
 
     documents: tuple[manifest.Document, ...]
@@ -36,6 +37,7 @@ class Known:
     source: str
     since: Mapping[str, int] = dataclasses.field(default_factory=dict)
     changed: int = 0
+    services: Mapping[bytes, str] = dataclasses.field(default_factory=dict)
 
     def engine(self) -> evaluate.Engine:
         """Its policies, compiled.
@@ -74,7 +76,14 @@ def manifests(path: pathlib.Path) -> Known:
     """
     documents = tuple(manifest.load(path))
     found = cluster.read(documents)
-    return Known(documents, dataclasses.replace(found, pods=(*found.pods, *_stand_ins(found))), str(path))
+    everybody = dataclasses.replace(found, pods=(*found.pods, *_stand_ins(found)))
+    return Known(documents, everybody, str(path), services=_dialled(found))
+
+
+def _dialled(found: cluster.Cluster) -> dict[bytes, str]:
+    return {
+        address.pack(text): f"{one.namespace}/{one.name}" for one in found.services for text in one.addresses
+    }
 
 
 def _stand_ins(found: cluster.Cluster) -> Iterator[cluster.Pod]:
@@ -120,6 +129,10 @@ def ledger(url: str, at: int = 0) -> Known:
         labels = names.labels(
             opened, set(columns.numbers(held.column("labels_id").combine_chunks()).tolist())
         )
+        dialled = {
+            row["address"]: f"{row['namespace']}/{row['service']}"
+            for row in _at(names.services(opened, ended_after=moment), moment).to_pylist()
+        }  # fmt: skip
         revisions = tables.Revisions(_at(names.policies(opened, ended_after=moment), moment))
         held_now = tuple(revisions)
     documents = tuple(one.document for one in held_now)
@@ -131,7 +144,7 @@ def ledger(url: str, at: int = 0) -> Known:
     found = cluster.read(one for one in documents if one.kind != "Node")
     known = dataclasses.replace(found, pods=pods, nodes=tuple(_nodes(held)))
     changed = max((one.valid_from for one in held_now), default=0)
-    return Known(documents, known, "the ledger", since, changed)
+    return Known(documents, known, "the ledger", since, changed, dialled)
 
 
 def _identity(revision: changes.Revision) -> str:
@@ -152,7 +165,8 @@ def api_server(configured: settings.Enrich) -> Known:
 
     api = client.connect(configured.kubeconfig, configured.context)
     documents = tuple(listed.documents(api))
-    return Known(documents, cluster.read(documents), str(api))
+    found = cluster.read(documents)
+    return Known(documents, found, str(api), services=_dialled(found))
 
 
 def end(row: Mapping[str, Any], side: str) -> str:

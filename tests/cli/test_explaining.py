@@ -80,6 +80,10 @@ SHUT = {
     "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
     "metadata": {"name": "shut", "namespace": "shop"}, "spec": {"podSelector": {}},
 }  # fmt: skip
+SERVICE = {
+    "apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "namespace": "shop"},
+    "spec": {"clusterIP": "10.96.0.21", "ports": [{"port": 80}]},
+}  # fmt: skip
 PODS = [
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"}, "spec": {},
      "status": {"podIPs": [{"ip": ip}]}}
@@ -92,7 +96,7 @@ def denied(tmp_path: pathlib.Path, ledger: transport.Transport, flows: Callable[
     """The id of a flow that a ledger holds, which knows the policies of its time."""
     folder = tmp_path / "cluster"
     folder.mkdir()
-    (folder / "a.json").write_text(json.dumps({"kind": "List", "items": [SHUT, *PODS]}))
+    (folder / "a.json").write_text(json.dumps({"kind": "List", "items": [SHUT, SERVICE, *PODS]}))
     measured = metrics.Metrics(prometheus_client.CollectorRegistry())
     named = naming.Naming(measured)
     named.follow(manifests.Folder(folder))
@@ -133,6 +137,18 @@ def test_flow_that_is_not_there(command: Command, url: str, denied: str) -> None
     assert (code, said) == (
         2, f"error: the ledger has no flow '{'0' * 16}' in that span: --since looks further back\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["manifests", "ledger"])
+def test_service_is_not_what_policies_judge(
+    command: Command, url: str, denied: str, tmp_path: pathlib.Path, source: str
+) -> None:
+    where = ("--manifests", str(tmp_path / "cluster")) if source == "manifests" else ("--ledger", url)
+    code, _, said = command("policy", "explain", *where, "shop/web", "10.96.0.21", "80")
+    assert (code, said) == (2, (
+        "error: 10.96.0.21 is the address of service shop/cart, which policies never see: they judge what is "
+        "behind it; ask about one of its pods, at the port where that listens\n"
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [(), ("shop/web",), ("shop/web", "shop/cart", "--flow", "1")], ids=str)
