@@ -165,7 +165,7 @@ class Corrector:
             count = corrections.correct(self._ledger, old, new, self._places)
         except errors.StoreError:
             raise  # it may be there nevertheless
-        except Exception:
+        except Exception:  # it was not sent: to offer it again would fail again, and for ever
             self._offered = None
             raise
         self._offered = None

@@ -59,12 +59,17 @@ def wanted(configured: settings.Enrich, url: str, at: int = 0) -> Known:
     Raises:
         FlowledgerError: If it cannot be had.
     """
-    elsewhere = configured.manifests or configured.kubeconfig or configured.context
+    elsewhere = is_elsewhere(configured)
     if at and elsewhere:
         raise errors.SetupError("--at is for the ledger, which alone knows the past")
     if configured.manifests:
         return manifests(pathlib.Path(configured.manifests))
     return api_server(configured) if elsewhere else ledger(url, at)
+
+
+def is_elsewhere(configured: settings.Enrich) -> bool:
+    """Whether the settings name somebody else than the ledger."""
+    return bool(configured.manifests or configured.kubeconfig or configured.context)
 
 
 def manifests(path: pathlib.Path) -> Known:
@@ -122,10 +127,6 @@ def ledger(url: str, at: int = 0) -> Known:
             )
         rows = names.endpoints(opened, ended_after=moment)
         held = _at(rows, moment)
-        if at and not held.num_rows:
-            raise errors.SetupError(
-                "the ledger knows nobody who was there then: --at is before its names begin"
-            )
         labels = names.labels(
             opened, set(columns.numbers(held.column("labels_id").combine_chunks()).tolist())
         )

@@ -297,8 +297,7 @@ def policy_explain(
     url, moment = ledger or ledgers.url(loaded.gateway), explaining.moment(at)
     recorded = explaining.recorded(url, moments.since(since), flow) if flow else None
     query = recorded.query if recorded else explaining.query(src, dst, port, protocol, family)
-    elsewhere = loaded.enrich.manifests or loaded.enrich.kubeconfig or loaded.enrich.context
-    if recorded and not elsewhere:
+    if recorded and not known.is_elsewhere(loaded.enrich):
         moment = moment or recorded.started
     of = known.wanted(loaded.enrich, url, moment)
     sys.exit(explaining.run(of, query, form, recorded.sentence if recorded else ""))

@@ -1,4 +1,4 @@
-"""What is wrong, superfluous or open in a set of policies, from the policies and the cluster alone."""
+"""What is wrong, superfluous or open in a set of policies; and what of it is used, where that is known."""
 
 from __future__ import annotations
 
