@@ -191,7 +191,8 @@ def _pods(rows: pa.Table, labels: dict[int, dict[str, str]]) -> Iterator[cluster
         yield cluster.Pod(
             namespace=first["namespace"], name=first["pod"], uid=first["uid"], node=first["node"],
             labels=labels.get(first["labels_id"], {}), service_account=first["service_account"],
-            addresses=tuple(address.render(row["address"]) for row in found), ports=_ports(first["ports"]),
+            addresses=tuple(address.render(row["address"]) for row in found),
+            ports=cluster.declared(first["ports"]),
         )  # fmt: skip
 
 
@@ -207,15 +208,3 @@ def _by_uid(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     for row in rows:
         found.setdefault(row["uid"], []).append(row)
     return list(found.values())
-
-
-def _ports(text: str) -> tuple[cluster.ContainerPort, ...]:
-    """``http=TCP/8080 UDP/53``."""
-    ports = []
-    for one in text.split():
-        name, equals, rest = one.rpartition("=")
-        protocol, _, number = rest.partition("/")
-        ports.append(cluster.ContainerPort(
-            name=name if equals else "", number=int(number), protocol=enums.Protocol[protocol]
-        ))  # fmt: skip
-    return tuple(ports)

@@ -20,7 +20,7 @@ _LABELS_ALONE = {("", "Namespace"), ("", "ServiceAccount"), ("", "Node")}
 _NAMED: tuple[str, ...] = ("namespace", "name", "labels")
 
 KINDS = {
-    *_LABELS_ALONE, *_TIERED, ("networking.k8s.io", "NetworkPolicy"), _SLICE,
+    *_LABELS_ALONE, *_TIERED, ("", "Service"), ("networking.k8s.io", "NetworkPolicy"), _SLICE,
     *((group, kind) for group in _CALICO for kind in (
         "StagedKubernetesNetworkPolicy", "Tier", "NetworkSet", "GlobalNetworkSet", "HostEndpoint", "Profile",
         "IPPool")),

@@ -145,11 +145,33 @@ class NetworkSet:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HostEndpoint:
-    """Calico's HostEndpoint: an interface of a host, and the addresses that it is expected to have."""
+    """Calico's HostEndpoint: an interface of a host, and the addresses that it is expected to have.
+
+    Attributes:
+        interface: Its name; ``*`` for all of the host's, and empty where the addresses tell which it is.
+        ports: Those that have a name.
+        profiles: The profiles that decide once every tier has passed.
+    """
 
     name: str
     node: str
-    addresses: tuple[str, ...]
+    labels: dict[str, str] = dataclasses.field(default_factory=dict)
+    interface: str = ""
+    addresses: tuple[str, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Calico's IPPool: addresses of pods.
+
+    Attributes:
+        encapsulated: Whether what goes from node to node between them always has another packet around it.
+    """
+
+    network: str
+    encapsulated: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,12 +181,14 @@ class EndpointSlice:
     Attributes:
         made_by_hand: Whether no selector of the service made it, so that it may be of anything anywhere.
         addresses: None where it is of names.
+        ports: Where they listen, each with its protocol.
     """
 
     namespace: str
     service: str
     made_by_hand: bool
     addresses: tuple[str, ...]
+    ports: tuple[tuple[enums.Protocol, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +225,9 @@ class Cluster:
     services: tuple[Service, ...] = ()
     network_sets: tuple[NetworkSet, ...] = ()
     workloads: tuple[Workload, ...] = ()
+    host_endpoints: tuple[HostEndpoint, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    slices: tuple[EndpointSlice, ...] = ()
 
 
 _T = TypeVar("_T")
@@ -222,6 +249,8 @@ def read(documents: Iterable[manifest.Document]) -> Cluster:
         pods=_all(found, Pod), namespaces=_all(found, Namespace), nodes=_all(found, Node),
         services=_all(found, Service), accounts=_all(found, ServiceAccount),
         network_sets=_all(found, NetworkSet), workloads=_all(found, Workload),
+        host_endpoints=_all(found, HostEndpoint), pools=_all(found, Pool),
+        slices=_all(found, EndpointSlice),
     )  # fmt: skip
 
 
@@ -491,13 +520,35 @@ def network_set(document: manifest.Document) -> NetworkSet:
 
 
 def host_endpoint(document: manifest.Document) -> HostEndpoint:
-    """Calico's HostEndpoint."""
-    _, name, _ = _metadata(document)
-    field = document.field()
+    """Calico's HostEndpoint.
+
+    Raises:
+        ManifestError: If a field that we need is missing or has the wrong form.
+    """
+    _, name, labels = _metadata(document)
+    spec = document.field().at("spec")
+    ports = [] if spec is None else _list(spec.get("ports"))
     return HostEndpoint(
-        name=name, node=_text(field.at("spec", "node")),
-        addresses=tuple(_address(a) for a in _list(field.at("spec", "expectedIPs"))),
+        name=name, node=_text(spec and spec.get("node")), labels=labels,
+        interface=_text(spec and spec.get("interfaceName")),
+        addresses=tuple(_address(a) for a in _list(spec and spec.get("expectedIPs"))),
+        ports=tuple(
+            ContainerPort(
+                name=port.require("name").text(), number=port.require("port").integer(1, 65535),
+                protocol=_protocol(port.get("protocol")),
+            ) for port in ports
+        ),
+        profiles=tuple(profile.text() for profile in _list(spec and spec.get("profiles"))),
     )  # fmt: skip
+
+
+def _pool(document: manifest.Document) -> Pool:
+    spec = document.field().require("spec")
+    modes = [mode for name in ("ipipMode", "vxlanMode") if (mode := spec.get(name))]
+    return Pool(
+        network=_network(spec.require("cidr")),
+        encapsulated=any(mode.one_of("Always", "CrossSubnet", "Never", "") == "Always" for mode in modes),
+    )
 
 
 def endpoint_slice(document: manifest.Document) -> EndpointSlice:
@@ -510,6 +561,10 @@ def endpoint_slice(document: manifest.Document) -> EndpointSlice:
         namespace=namespace, service=labels.get("kubernetes.io/service-name", name),
         made_by_hand=labels.get("endpointslice.kubernetes.io/managed-by") != _SLICE_CONTROLLER,
         addresses=tuple(_address(a) for one in listed for a in _list(one.get("addresses"))),
+        ports=tuple(
+            (_protocol(port.get("protocol")), number.integer(1, 65535))
+            for port in _list(field.get("ports")) if (number := port.get("port"))
+        ),
     )  # fmt: skip
 
 
@@ -541,6 +596,21 @@ _PARSERS = {
     ("", "Service"): service,
     **{(group, kind): network_set for group in ("projectcalico.org", "crd.projectcalico.org")
        for kind in ("NetworkSet", "GlobalNetworkSet")},
+    **{(group, "HostEndpoint"): host_endpoint for group in ("projectcalico.org", "crd.projectcalico.org")},
+    **{(group, "IPPool"): _pool for group in ("projectcalico.org", "crd.projectcalico.org")},
+    ("discovery.k8s.io", "EndpointSlice"): endpoint_slice,
     **{("apps", kind): _workload for kind in ("Deployment", "StatefulSet", "DaemonSet")},
     **{("batch", kind): _workload for kind in ("Job", "CronJob")},
 }  # fmt: skip
+
+
+def declared(text: str) -> tuple[ContainerPort, ...]:
+    """The ports that a pod declares, from ``http=TCP/8080 UDP/53``."""
+    ports = []
+    for one in text.split():
+        name, equals, rest = one.rpartition("=")
+        protocol, _, number = rest.partition("/")
+        ports.append(ContainerPort(
+            name=name if equals else "", number=int(number), protocol=enums.Protocol[protocol]
+        ))  # fmt: skip
+    return tuple(ports)

@@ -115,12 +115,14 @@ class Auditor:
         return sorted(found, key=lambda one: (worst.index(one.severity), one.check, one.subject, one.rule))
 
     def selects_nothing(self) -> Iterator[Finding]:
-        """Policies that select no pod."""
+        """Policies that select no pod and no host."""
         for policy in self._policies:
-            if not policy.early and not self._selected(policy.subjects).any():
+            pods = not policy.early and self._selected(policy.subjects).any()
+            if not pods and not self._selects_hosts(policy):
+                whom = "no host endpoint" if policy.early else "no pod"
                 yield Finding(
                     check="selects-nothing", severity=Severity.MEDIUM, subject=policy.identity,
-                    sentence=f"{explanation.name(policy)} selects no pod.",
+                    sentence=f"{explanation.name(policy)} selects {whom}.",
                     evidence=(f"its selector is {policy.subjects.render()}",), fix=self._removed(policy),
                 )  # fmt: skip
 
@@ -306,8 +308,8 @@ class Auditor:
         if self._use is None:
             return
         for policy in self._engine.policies.policies:
-            if policy.early or self._use.since.get(policy.identity, 0) > self._use.start:
-                continue  # of hosts alone, or too new to tell
+            if not self._is_to_be_met(policy):
+                continue
             unmet = [one for direction in enums.Direction for one in self._unmet(policy, direction)]
             rules = {
                 (direction, rule.written) for direction in policy.types for rule in policy.rules(direction)
@@ -324,6 +326,13 @@ class Auditor:
                 without = self._without(policy, direction, written)
                 found = self._unused(f"{place} was met by no connection.", policy, without)
                 yield dataclasses.replace(found, direction=direction, rule=written)
+
+    def _is_to_be_met(self, policy: objects.Policy) -> bool:
+        """Whether connections that met it would have told: not of hosts alone, and there all the time."""
+        assert self._use  # noqa: S101  # asked for by those who have it
+        if policy.early or self._use.since.get(policy.identity, 0) > self._use.start:
+            return False
+        return bool(self._selected(policy.subjects).any()) or not self._selects_hosts(policy)
 
     def _unmet(
         self, policy: objects.Policy, direction: enums.Direction
@@ -350,7 +359,7 @@ class Auditor:
         if self._use is None:
             return
         for policy in self._engine.policies.policies:
-            if policy.early or self._use.since.get(policy.identity, 0) > self._use.start:
+            if not self._is_to_be_met(policy):
                 continue
             for direction in policy.types:
                 numbered = enumerate(policy.rules(direction))
@@ -404,6 +413,10 @@ class Auditor:
         """Which pods a selector matches."""
         found: npt.NDArray[np.bool_] = self._engine.world.labels.matching(subjects)[self._codes]
         return found
+
+    def _selects_hosts(self, policy: objects.Policy) -> bool:
+        world = self._engine.world
+        return bool(world.labels.matching(policy.subjects)[world.host_labels].any())
 
     def _pods(self, subjects: selector.Selector) -> str:
         pods = self._engine.world.pods

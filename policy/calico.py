@@ -143,6 +143,8 @@ def _global_policy(document: manifest.Document, kind: str, spec: manifest.Field)
         raise spec.error("cannot have both doNotTrack and preDNAT")
     if early and not forward:
         raise spec.error(f"{early[0]} needs applyOnForward")
+    if early == ["preDNAT"] and (found.egress or enums.Direction.EGRESS in found.types):
+        raise spec.error("preDNAT is for what comes in alone: leave Egress away")
     return dataclasses.replace(found, forward=forward, early=early[0] if early else "")
 
 

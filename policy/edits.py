@@ -62,6 +62,8 @@ class Editor:
         self, told: explanation.Explanation, side: explanation.Side
     ) -> Iterator[tuple[str, Body]]:
         last = side.trace[-1]
+        if last.kind in (policyhit.PROFILE, policyhit.NO_PROFILE):
+            return
         if last.kind != policyhit.END_OF_TIER:
             yield from self._before(last, told.asked, side)
             return
@@ -85,7 +87,7 @@ class Editor:
         pods, near = self._count(policy), _near(asked, side)
         alone = _alone(policy, rule, near, side.direction) if pods > 1 else None
         by_itself = f" {'to' if side.direction is _INGRESS else 'from'} {near.name}"
-        together = f", for all {pods} pods that it selects" if pods > 1 else ""
+        together = f", for all {self._whom(policy)} that it selects" if pods > 1 else ""
         for one, whom in ((alone, by_itself), (rule, together)):
             body = self._copy(policy)
             if one and body:
@@ -123,18 +125,28 @@ class Editor:
             if rule is not None and body is not None:
                 rules = body["spec"].get(str(side.direction)) or []
                 body["spec"][str(side.direction)] = [*rules, rule]
-                count = counts[policy.identity]
-                pods_of = f"{count} pod{'s' if count != 1 else ''}"
-                where = f"to {explanation.name(policy)}, which selects {pods_of}"
+                where = f"to {explanation.name(policy)}, which selects {self._whom(policy)}"
                 alone = "ports" in rule or policy.kind != "knp"
                 more = "" if alone else ", with all other protocols: it cannot say this one alone"
                 yield f"Add a rule {where}, that allows {_what(asked, side)}{more}.", body
 
     def _count(self, policy: objects.Policy) -> int:
-        """How many pods a policy selects."""
-        labels = self._engine.world.labels
-        codes = labels.codes[: len(self._engine.world.pods)]
-        return int(labels.matching(policy.subjects)[codes].sum())
+        """How many pods and host endpoints a policy selects."""
+        return sum(self._counts(policy))
+
+    def _counts(self, policy: objects.Policy) -> tuple[int, int]:
+        world = self._engine.world
+        matched = world.labels.matching(policy.subjects)
+        return int(matched[world.labels.codes[: len(world.pods)]].sum()), int(
+            matched[world.host_labels].sum()
+        )
+
+    def _whom(self, policy: objects.Policy) -> str:
+        """Whom a policy selects, in numbers."""
+        pods, hosts = self._counts(policy)
+        parts = [(pods, "pod")] if pods or not hosts else []
+        parts += [(hosts, "host endpoint")] if hosts else []
+        return " and ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in parts)
 
     def _copy(self, policy: objects.Policy) -> Body | None:
         document = self._of.get(policy.identity)

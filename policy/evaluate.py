@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model import cluster, enums, policyhit
-from policy import objects, program, services, transports, world
+from policy import objects, program, services, transports, ways, world
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.int64]
 
-_SMALL = 1 << 24
-"""Up to so many different values a table of all is faster than sorting."""
+_SPARSE = 16
+"""Up to so many possible values for each that there is, a table of all is faster than sorting."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +43,47 @@ class Edges:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What the policies of one endpoint say in one chain, as columns.
+
+    Attributes:
+        chain: Which chain.
+        subjects: The number of the endpoint among the pods, or among the host endpoints if ``hosts``.
+        judged: Whether they had a say.
+        decided: Whether they have allowed or denied it.
+        denied: What they said; false where they had no say.
+        traces: The number of the trace, among `Traces`; 0 where they had no say.
+    """
+
+    chain: program.Chain
+    hosts: bool
+    subjects: Codes
+    judged: Mask
+    decided: Mask
+    denied: Mask
+    traces: Codes
+
+    def take(self, rows: Codes, subjects: Codes) -> Part:
+        """Some of the rows, and what their subjects are called."""
+        judged, decided, denied = (mask[rows] for mask in (self.judged, self.decided, self.denied))
+        return Part(self.chain, self.hosts, subjects, judged, decided, denied, self.traces[rows])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Side:
     """What one direction says, as columns.
 
     Attributes:
-        judged: Whether policies had a say: the end is a subject, and nothing exempts the connection.
+        judged: Whether policies had a say: an end is a subject, and nothing exempts the connection.
         denied: What they said; false where they had no say.
         traces: The number of the trace, among `Traces`; 0 where they had no say.
+        parts: What each endpoint on the way said, in the order in which it is asked.
     """
 
     judged: Mask
     denied: Mask
     traces: Codes
+    parts: tuple[Part, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +113,17 @@ class Traces:
         found, of = np.unique(key[heads], return_inverse=True)
         codes = np.array([self._code(one >> 32, one & 0xFFFFFFFF) for one in found.tolist()], np.int32)
         return np.repeat(codes[of], np.diff(np.append(heads, len(key))))
+
+    def join(self, first: Codes, then: Codes) -> Codes:
+        """Each trace with another one behind it."""
+        found, of = np.unique(first.astype(np.int64) << 32 | then, return_inverse=True)
+        codes = []
+        for pair in found.tolist():
+            code = pair >> 32
+            for hit in self._hits[pair & 0xFFFFFFFF]:
+                code = self._code(code, hit)
+            codes.append(code)
+        return np.array(codes, np.int32)[of]
 
     def _code(self, trace: int, hit: int) -> int:
         code = self._known.get((trace, hit))
@@ -126,6 +167,10 @@ class Engine:
             direction: self._compiler.programs(policies, direction, self.world)
             for direction in enums.Direction
         }
+        self.of_hosts = {
+            (direction, chain): self._compiler.of_hosts(policies, direction, self.world, chain)
+            for direction in enums.Direction for chain in program.Chain if len(self.world.hosts)
+        }  # fmt: skip
         self.traces = Traces()
 
     @property
@@ -136,6 +181,12 @@ class Engine:
     def selecting(self, pod: int, direction: enums.Direction) -> tuple[objects.Policy, ...]:
         """The policies that judge a pod, by its number, in one direction; in the order in which they do."""
         return self.programs[direction].selecting[int(self.world.labels.codes[pod])]
+
+    def selecting_host(
+        self, host: int, direction: enums.Direction, chain: program.Chain
+    ) -> tuple[objects.Policy, ...]:
+        """The policies that judge a host endpoint, by its number, in one direction and chain."""
+        return self.of_hosts[direction, chain].selecting[host]
 
     def pending(self) -> Engine | None:
         """What it would be if all that is staged were enforced, beside its namesake; None if nothing is."""
@@ -153,27 +204,77 @@ class Engine:
         classes, of = self.world.classes(edges.ends)
         exempt, local = self._exemptions(edges)
         packets, packet = self._packets(edges, classes, of)
+        out, into = self._ways(edges)
+        hosts = len(self.world.hosts) + 1
         cases, case = _distinct(
             (of[edges.src], len(classes)), (of[edges.dst], len(classes)),
             (packet, len(packets.protocol)), (exempt, 2), (local, 2),
+            *((numbers + 1, hosts) for way in (out, into) if way for numbers in (way.own, way.passed)),
         )  # fmt: skip
-        run = _Run(self._compiler, self.world, classes, packets, self.traces)
-        src, dst, kind = of[edges.src][cases], of[edges.dst][cases], packet[cases]
-        free = exempt[cases]
-        sides = [
-            run.side(programs, classes.labels[subject], src, dst, kind, spared)
-            for programs, subject, spared in (
-                (self.programs[enums.Direction.EGRESS], src, free),
-                (self.programs[enums.Direction.INGRESS], dst, free | local[cases]),
-            )
-        ]
-        return Judgement(*(Side(side.judged[case], side.denied[case], side.traces[case]) for side in sides))
+        src, dst, free = of[edges.src][cases], of[edges.dst][cases], exempt[cases]
+        run = _Run(self._compiler, self.world, classes, packets, self.traces, _Cases(src, dst, packet[cases]))
+        sides = []
+        for direction, end, subject, spared, way in (
+            (enums.Direction.EGRESS, edges.src, src, free, out),
+            (enums.Direction.INGRESS, edges.dst, dst, free | local[cases], into),
+        ):
+            met = way.take(cases) if way else None
+            parts = self._parts(run, direction, classes.labels[subject], spared, met)
+            pods = edges.ends.pods[end]
+            sides.append(self._side([
+                part.take(case, np.maximum(way.own, way.passed) if way and part.hosts else pods)
+                for part in parts
+            ]))  # fmt: skip
+        return Judgement(*sides)
+
+    def _ways(self, edges: Edges) -> tuple[ways.Way | None, ways.Way | None]:
+        if not len(self.world.hosts):
+            return None, None
+        return ways.ways(self.world, edges.ends, edges.src, edges.dst)
+
+    def _parts(
+        self, run: _Run, direction: enums.Direction, labels: Codes, spared: Mask, way: ways.Way | None
+    ) -> list[Part]:
+        """What each endpoint on the way says in one direction; none is asked behind one that denied it."""
+        if way is None:
+            return [run.part(self.programs[direction], labels, spared)]
+        if direction is enums.Direction.EGRESS:
+            pods = run.part(self.programs[direction], labels, spared)
+            return [pods, *self._hosts(run, direction, way, pods.denied)]
+        met = list(self._hosts(run, direction, way, np.zeros(len(labels), bool)))
+        denied = np.logical_or.reduce([part.denied for part in met])
+        return [*met, run.part(self.programs[direction], labels, spared | denied)]
+
+    def _hosts(self, run: _Run, direction: enums.Direction, way: ways.Way, spared: Mask) -> Iterator[Part]:
+        """What a host endpoint says, chain by chain until one decides."""
+        either = np.maximum(way.own, way.passed)
+        stages = [
+            (program.Chain.UNTRACKED, way.own), (program.Chain.NORMAL, way.own),
+            (program.Chain.FORWARD, way.passed),
+        ]  # fmt: skip
+        if direction is enums.Direction.INGRESS:
+            early = [(program.Chain.UNTRACKED, either), (program.Chain.PRE_DNAT, either)]
+            stages = [*early, *stages[1:]]
+        for chain, numbers in stages:
+            part = run.part(self.of_hosts[direction, chain], numbers, spared, chain)
+            spared = spared | part.decided
+            yield part
+
+    def _side(self, parts: Sequence[Part]) -> Side:
+        traces = parts[0].traces
+        for part in parts[1:]:
+            traces = self.traces.join(traces, part.traces)
+        return Side(
+            np.logical_or.reduce([part.judged for part in parts]),
+            np.logical_or.reduce([part.denied for part in parts]), traces, tuple(parts),
+        )  # fmt: skip
 
     def _exemptions(self, edges: Edges) -> tuple[Mask, Mask]:
         """Connections of a pod to its own address; and those of a node to a pod of its own."""
         pods, nodes = edges.ends.pods, self.world.nodes_of(edges.ends)
         src, dst = edges.src, edges.dst
-        itself = (pods[src] == pods[dst]) & (pods[src] != world.NOBODY)
+        texts = np.ascontiguousarray(edges.ends.packed).view("S16").ravel()
+        itself = (texts[src] == texts[dst]) & (pods[src] != world.NOBODY)
         local = (pods[src] == world.NOBODY) & (pods[dst] != world.NOBODY)
         local &= (nodes[src] == nodes[dst]) & (nodes[src] != world.NOBODY)
         return itself, local
@@ -207,40 +308,61 @@ class Engine:
         return packets.take(first), codes
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Cases:
+    """Connections that are different to rules.
+
+    Attributes:
+        src: The class of each source.
+        dst: The class of each destination.
+        kind: Which packet it begins with.
+    """
+
+    src: Codes
+    dst: Codes
+    kind: Codes
+
+
 class _Run:
     """Programs run over the different cases of one question."""
 
     def __init__(
         self, compiler: program.Compiler, whole: world.World, classes: world.Classes,
-        packets: transports.Packets, traces: Traces,
+        packets: transports.Packets, traces: Traces, cases: _Cases,
     ) -> None:  # fmt: skip
-        self._traces = traces
+        self._traces, self._cases = traces, cases
         self._whoms = np.array([classes.matching(whom) for whom in compiler.whoms])
         self._transports = np.array([
             transports.matching(one, packets, whole.names) for one in compiler.transports
         ])  # fmt: skip
 
-    def side(
-        self, programs: program.Programs, labels: Codes, src: Codes, dst: Codes, kind: Codes, spared: Mask
-    ) -> Side:
-        """What one direction says about each case.
+    def part(
+        self,
+        programs: program.Programs,
+        subjects: Codes,
+        spared: Mask,
+        host_chain: program.Chain | None = None,
+    ) -> Part:
+        """What some programs say about each case.
 
         Args:
-            programs: The programs of that direction.
-            labels: The label set of each subject; -1 where it is no pod.
-            src: The class of each source.
-            dst: The class of each destination.
-            kind: Which packet it begins with.
+            programs: The programs.
+            subjects: What each case's has the number of; -1 where it is no subject.
             spared: Where policies have no say.
+            host_chain: Which chain of host endpoints it is, if they are theirs.
         """
-        at = np.append(programs.starts, np.int32(program.NO_PROGRAM))[labels]
+        at = np.append(programs.starts, np.int32(program.NO_PROGRAM))[subjects]
         judged = (at != program.NO_PROGRAM) & ~spared
-        denied, traces = np.zeros(len(at), bool), np.zeros(len(at), np.int32)
+        decided, denied, traces = (
+            np.zeros(len(at), bool),
+            np.zeros(len(at), bool),
+            np.zeros(len(at), np.int32),
+        )
         order = np.flatnonzero(judged)
-        order = order[
-            np.argsort(at[order], kind="stable")
-        ]  # what goes through the same steps stands together
-        at, src, dst, kind = at[order], src[order], dst[order], kind[order]
+        # what goes through the same steps stands together
+        order = order[np.argsort(at[order], kind="stable")]
+        at = at[order]
+        src, dst, kind = (each[order] for each in (self._cases.src, self._cases.dst, self._cases.kind))
         met = np.zeros(len(order), np.int32)
         while len(order):
             hit = self._asked(programs, at, src, dst, kind)
@@ -249,20 +371,31 @@ class _Run:
                 at += 1
                 continue
             steps = at[rows]
-            met[rows] = self._traces.extend(met[rows], programs.hits[steps])
+            met[rows] = self._extended(met[rows], programs.hits[steps])
             at += 1
             at[rows] = programs.jumps[steps]
             actions = programs.actions[steps]
-            decided = rows[actions != program.PASS]
-            if len(decided):
-                done = order[decided]
-                denied[done] = actions[actions != program.PASS] == program.DENY
-                traces[done] = met[decided]
+            ended = rows[actions != program.PASS]
+            if len(ended):
+                done, how = order[ended], actions[actions != program.PASS]
+                denied[done], decided[done] = how == program.DENY, how != program.LEAVE
+                traces[done] = met[ended]
                 left = np.ones(len(order), bool)
-                left[decided] = False
+                left[ended] = False
                 order, at, met = order[left], at[left], met[left]
                 src, dst, kind = src[left], dst[left], kind[left]
-        return Side(judged, denied, traces)
+        chain = host_chain or program.Chain.NORMAL
+        return Part(chain, host_chain is not None, subjects, judged, decided, denied, traces)
+
+    def _extended(self, traces: Codes, hits: Codes) -> Codes:
+        """Each trace with one more hit, where a rule was hit."""
+        by_rule = hits != program.NO_HIT
+        if by_rule.all():
+            return self._traces.extend(traces, hits)
+        found = traces.copy()
+        if by_rule.any():
+            found[by_rule] = self._traces.extend(traces[by_rule], hits[by_rule])
+        return found
 
     def _asked(self, programs: program.Programs, at: Codes, src: Codes, dst: Codes, kind: Codes) -> Mask:
         found: Mask = self._transports[programs.transports[at], kind]
@@ -294,7 +427,7 @@ def _distinct(*columns: tuple[npt.NDArray[np.integer[Any] | np.bool_], int]) -> 
 
 
 def _numbered(codes: npt.NDArray[np.integer[Any]], size: int) -> tuple[Rows, Codes]:
-    if size > max(_SMALL, len(codes)):
+    if size > _SPARSE * len(codes):
         _, at, of = np.unique(codes, return_index=True, return_inverse=True)
         return at.astype(np.int64), of.astype(np.int32)
     first = np.full(size, -1, np.int64)

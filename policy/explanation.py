@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from model import address, enums, policyhit
-from policy import evaluate, objects, queries, reasons, services, subjects, world
+from policy import evaluate, objects, program, queries, reasons, services, subjects, world
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 _KINDS = {
@@ -18,6 +18,11 @@ _KINDS = {
 }  # fmt: skip
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _DOES = {"allow": "allows", "deny": "denies", "pass": "passes"}
+_PLACES = {
+    program.Chain.UNTRACKED: "At {}, before connections are tracked: ",
+    program.Chain.PRE_DNAT: "At {}, before services are translated: ",
+    program.Chain.FORWARD: "On its way through {}: ",
+}
 _WEIGHTS = {
     reasons.Part.PORT: 2, reasons.Part.PROTOCOL: 3, reasons.Part.SOURCE: 4, reasons.Part.DESTINATION: 4,
 }  # fmt: skip
@@ -104,7 +109,7 @@ class Explainer:
         self._asker = queries.Asker(engine)
         self._behind = services.behind(engine.cluster)
         found = subjects.endpoints(engine.cluster)
-        self._sets = found[len(engine.world.pods) :]
+        self._sets = tuple(end for end in found if end.kind is enums.EndpointKind.NETWORK_SET)
 
     def explain(self, query: queries.Query) -> Explanation:
         """Why it is allowed or denied.
@@ -120,8 +125,8 @@ class Explainer:
             protocol=query.protocol, source_port=query.src_port, port=query.port,
             icmp=(query.icmp_type, query.icmp_code),
         )  # fmt: skip
-        egress = self._side(_EGRESS, source, asked.source, answer.egress, asked)
-        ingress = self._side(_INGRESS, target, asked.destination, answer.ingress, asked)
+        egress = self._side(_EGRESS, asked.source, answer.egress, answer.out, asked)
+        ingress = self._side(_INGRESS, asked.destination, answer.ingress, answer.into, asked)
         return Explanation(
             query=query, asked=asked, denied=answer.denied, egress=egress, ingress=ingress,
             sentence=_whole(query, egress, ingress), pending=_pending(answer),
@@ -131,43 +136,26 @@ class Explainer:
         at = ipaddress.ip_address(address.render(packed) or "::")
         sets = tuple(one for one in self._sets if any(at in net for net in one.nets))
         known = self._engine.world.pods[pod] if pod != world.NOBODY else None
-        return reasons.End(f"{known.namespace}/{known.name}" if known else text, at, known, sets)
+        hosts = (end for end in self._engine.world.hosts.endpoints if any(at in net for net in end.nets))
+        host = None if known else next(hosts, None)
+        return reasons.End(f"{known.namespace}/{known.name}" if known else text, at, known, sets, host)
 
     def _side(
-        self, direction: enums.Direction, pod: int, end: reasons.End, trace: Sequence[policyhit.PolicyHit],
-        asked: reasons.Connection,
+        self, direction: enums.Direction, end: reasons.End, trace: tuple[policyhit.PolicyHit, ...],
+        said: Sequence[queries.Said], asked: reasons.Connection,
     ) -> Side:  # fmt: skip
-        if not trace:
+        if not said:
             return Side(
                 direction=direction, end=end.name, verdict="not judged",
                 sentences=(_exempt(direction, end, asked),),
             )  # fmt: skip
-        selecting = self._engine.selecting(pod, direction)
-        denied = trace[-1].action is enums.Action.DENY
-        nearest = self._nearest(selecting, direction, trace[-1], asked) if denied else None
+        last = said[-1]
+        nearest = self._nearest(last.selecting, direction, last.hits[-1], asked) if last.denied else None
         return Side(
-            direction=direction, end=end.name, verdict="denied" if denied else "allowed", trace=tuple(trace),
-            sentences=tuple(self._tiers(selecting, direction, trace, end.name)), selecting=selecting,
-            nearest=nearest,
+            direction=direction, end=end.name, verdict="denied" if last.denied else "allowed", trace=trace,
+            sentences=tuple(text for one in said for text in _told(one, direction, end.name)),
+            selecting=last.selecting, nearest=nearest,
         )  # fmt: skip
-
-    def _tiers(
-        self, selecting: Sequence[objects.Policy], direction: enums.Direction,
-        trace: Sequence[policyhit.PolicyHit], end: str,
-    ) -> Iterator[str]:  # fmt: skip
-        """What happens in each tier that judges the end, and at last in its namespace's profile."""
-        for hit in trace:
-            if hit.kind == policyhit.PROFILE:
-                if not selecting:
-                    yield f"No policy selects {end} for {direction}, so that all of it is allowed."
-                else:
-                    yield f"After the last tier, what no policy has denied is allowed ({hit.name})."
-                continue
-            mine = [one for one in selecting if one.tier == hit.tier]
-            if hit.kind == policyhit.END_OF_TIER:
-                yield _end_of_tier(mine, hit, end, direction)
-            else:
-                yield _decided(mine, hit, direction)
 
     def _nearest(
         self, selecting: Sequence[objects.Policy], direction: enums.Direction, last: policyhit.PolicyHit,
@@ -184,6 +172,41 @@ class Explainer:
                 if why and (found is None or distance < found[0]):
                     found = distance, Nearest(policy, index, tuple(why), _near(policy, rule, direction, why))
         return found[1] if found else None
+
+
+def _told(said: queries.Said, direction: enums.Direction, end: str) -> Iterator[str]:
+    """What happens in each tier that judges an endpoint, and at last in its profiles."""
+    if said.host:
+        end = f"host endpoint {said.host}"
+        if said.decided and not said.hits:
+            yield f"The port is one of those that {end} always keeps open (failsafe)."
+    before = _PLACES.get(said.chain, "").format(end)
+    for hit in said.hits:
+        if hit.kind == policyhit.NO_PROFILE:
+            why = (
+                "No policy selects"
+                if not said.selecting
+                else "After the last tier, no policy has allowed it at"
+            )
+            yield f"{why} {end}, and no profile of it allows this, so that it is denied."
+            continue
+        if hit.kind == policyhit.PROFILE:
+            yield _by_profile(said, hit, end, direction)
+            continue
+        mine = [one for one in said.selecting if one.tier == hit.tier]
+        if hit.kind == policyhit.END_OF_TIER:
+            yield before + _end_of_tier(mine, hit, end, direction)
+        else:
+            yield before + _decided(mine, hit, direction)
+
+
+def _by_profile(said: queries.Said, hit: policyhit.PolicyHit, end: str, direction: enums.Direction) -> str:
+    if said.host:
+        when = "After the last tier" if said.selecting else f"No policy selects {end} for {direction}"
+        return f"{when}: profile {hit.name} {_DOES[hit.action]} it."
+    if said.selecting:
+        return f"After the last tier, what no policy has denied is allowed ({hit.name})."
+    return f"No policy selects {end} for {direction}, so that all of it is allowed."
 
 
 def _near(

@@ -19,9 +19,14 @@ _VERDICTS = {
 }  # a log rule has its index, but no prefix
 
 
+def verdict(rule: objects.Rule) -> enums.Action | None:
+    """What a rule decides; None for a log rule."""
+    return _VERDICTS.get(rule.action)
+
+
 def rule_hit(policy: objects.Policy, direction: enums.Direction, index: int) -> policyhit.PolicyHit | None:
     """The hit of one rule; None for a log rule, which decides nothing and logs elsewhere."""
-    action = _VERDICTS.get(policy.rules(direction)[index].action)
+    action = verdict(policy.rules(direction)[index])
     if action is None:
         return None
     return policyhit.PolicyHit(
@@ -37,9 +42,14 @@ def end_of_tier(tier: str, direction: enums.Direction, action: enums.Action) -> 
 
 def profile_hit(namespace: str, direction: enums.Direction) -> policyhit.PolicyHit:
     """The hit of a packet that the namespace's profile let through."""
+    return in_profile(f"kns.{namespace}", direction, enums.Action.ALLOW, 0)
+
+
+def in_profile(name: str, direction: enums.Direction, action: enums.Action, rule: int) -> policyhit.PolicyHit:
+    """The hit of a profile's rule."""
     return policyhit.PolicyHit(
-        direction=direction, tier=policyhit.PROFILE_TIER, kind=policyhit.PROFILE, name=f"kns.{namespace}",
-        action=enums.Action.ALLOW, rule=0,
+        direction=direction, tier=policyhit.PROFILE_TIER, kind=policyhit.PROFILE, name=name, action=action,
+        rule=rule,
     )  # fmt: skip
 
 

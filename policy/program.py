@@ -8,7 +8,8 @@ applies, tier by tier, then what happens at the end of a tier, and at last the p
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping
+import enum
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -19,14 +20,43 @@ from policy import objects, prefixes, transports, world
 
 Codes = npt.NDArray[np.int32]
 
-DENY, ALLOW, PASS = 0, 1, 2
+DENY, ALLOW, PASS, LEAVE = 0, 1, 2, 3
+"""What becomes of a packet; `LEAVE` is the end of a program that has not decided."""
 _ACTIONS = {enums.Action.DENY: DENY, enums.Action.ALLOW: ALLOW, enums.Action.PASS: PASS}
 
 NO_PROGRAM = -1
 """Where an end is no subject of policies."""
+NO_HIT = -1
+"""Of a step that is no rule of anybody's."""
+
+_TCP, _UDP = enums.Protocol.TCP, enums.Protocol.UDP
+_FAILSAFE = {
+    enums.Direction.INGRESS: {_TCP: (22, 179, 2379, 2380, 5473, 6443, 6666, 6667), _UDP: (68,)},
+    enums.Direction.EGRESS: {_TCP: (179, 2379, 2380, 5473, 6443, 6666, 6667), _UDP: (53, 67)},
+}
+"""Ports of hosts that no policy can close: Felix's own defaults (felix/config/config_params.go)."""
+_ALLOW_ALL = "projectcalico-default-allow"
+"""The profile of host endpoints that Calico makes by itself."""
+
+
+class Chain(enum.StrEnum):
+    """Where on its way a connection is judged (felix/rules/endpoints.go).
+
+    An endpoint's own connections are judged in the chain ``normal``; a host endpoint has others for what it
+    passes on (``forward``), for what is not tracked, and for what it judges before service translation.
+    """
+
+    NORMAL = "normal"
+    FORWARD = "forward"
+    UNTRACKED = "doNotTrack"
+    PRE_DNAT = "preDNAT"
+
 
 Services = Mapping[tuple[str, str], frozenset[tuple[objects.Network, int, int]]]
 """Namespace and name of a service to the addresses behind it, each with protocol and port."""
+
+_Part = tuple[Codes, Codes]
+"""The steps of a program, and for each where it goes on after a pass."""
 
 _Item = TypeVar("_Item", bound=Hashable)
 
@@ -59,11 +89,12 @@ class Programs:
     Attributes:
         sources: The number of the source that a step asks for; and ``destinations``.
         transports: The number of the transport that it asks for.
-        actions: What becomes of a packet that has all of that: `DENY`, `ALLOW` or `PASS`.
-        hits: The number of the hit that it makes.
+        actions: What becomes of a packet that has all of that: `DENY`, `ALLOW`, `PASS` or `LEAVE`.
+        hits: The number of the hit that it makes, or `NO_HIT`.
         jumps: Where a packet goes on that it passes.
-        starts: For each label set the first step of its program; `NO_PROGRAM` for those of no pod.
-        selecting: For each label set the policies that select it.
+        starts: For each label set the first step of its program, `NO_PROGRAM` for those of no pod; for
+            each host endpoint, if these are theirs.
+        selecting: The policies that select each of these.
     """
 
     sources: Codes
@@ -96,58 +127,119 @@ class Compiler:
         self._steps: list[tuple[int, int, int, int, int]] = []
         self._blocks: dict[tuple[str, enums.Direction], Codes] = {}
         self._singles: dict[policyhit.PolicyHit, Codes] = {}
+        self._failsafes: dict[tuple[enums.Direction, int], Codes] = {}
+        self._left: Codes | None = None
 
     def programs(
         self, policies: objects.PolicySet, direction: enums.Direction, whole: world.World
     ) -> Programs:
         """The programs of all pods in one direction."""
         judging = [one for one in policies.policies if direction in one.types and not one.early]
-        selected = np.array([whole.labels.matching(one.subjects) for one in judging], bool)
-        selected = selected.reshape(len(judging), len(whole.labels))
+        selected = _selected(judging, whole)
         packed = np.packbits(selected, axis=0).T
-        assembled: dict[tuple[bytes, str], tuple[int, tuple[objects.Policy, ...]]] = {}
-        parts: list[Codes] = []
-        jumps: list[Codes] = []
-        length = 0
-        starts = np.full(len(whole.labels), NO_PROGRAM, np.int32)
-        selecting: list[tuple[objects.Policy, ...]] = [()] * len(whole.labels)
+        assembled: dict[tuple[bytes, str], int] = {}
+        parts: list[_Part] = []
+        mine: list[tuple[objects.Policy, ...]] = []
+        of = np.full(len(whole.labels), NO_PROGRAM, np.int32)
         for label, namespace in whole.namespaces().items():
             key = packed[label].tobytes(), namespace
             if key not in assembled:
-                mine = tuple(judging[i] for i in np.flatnonzero(selected[:, label]))
-                steps, ends = self._program(policies, mine, direction, namespace)
-                parts.append(steps)
-                jumps.append(ends + np.int32(length))
-                assembled[key] = length, mine
-                length += len(steps)
-            starts[label], selecting[label] = assembled[key]
-        of = np.concatenate([np.zeros(0, np.int32), *parts])
+                assembled[key] = len(parts)
+                mine.append(tuple(judging[i] for i in np.flatnonzero(selected[:, label])))
+                last = self._always(prefixes.profile_hit(namespace, direction))
+                parts.append(_joined([*self._tiers(policies, mine[-1], direction, ends=True), last]))
+            of[label] = assembled[key]
+        return self._programs(parts, mine, of)
+
+    def of_hosts(
+        self, policies: objects.PolicySet, direction: enums.Direction, whole: world.World, chain: Chain
+    ) -> Programs:
+        """The programs of all host endpoints in one direction and chain."""
+        judging = [one for one in policies.policies if direction in one.types and _is_in(one, chain)]
+        selected = _selected(judging, whole)[:, whole.host_labels]
+        mine = [tuple(judging[i] for i in np.flatnonzero(chosen)) for chosen in selected.T]
+        early = chain in (Chain.UNTRACKED, Chain.PRE_DNAT)
+        parts = []
+        for end, chosen in zip(whole.hosts.endpoints, mine, strict=True):
+            blocks = list(self._tiers(policies, chosen, direction, ends=not early))
+            if chain is not Chain.FORWARD:
+                blocks.insert(0, self._failsafe(direction, LEAVE if early else ALLOW))
+            if chain is Chain.NORMAL:
+                blocks += [self._profile(policies, name, direction) for name in end.profiles]
+                blocks.append(self._always(prefixes.no_profile(direction)))
+            parts.append(_joined([*blocks, self._leave()]))
+        return self._programs(parts, mine, np.arange(len(mine), dtype=np.int32))
+
+    def _programs(
+        self, parts: Sequence[_Part], selecting: Sequence[tuple[objects.Policy, ...]], of: Codes
+    ) -> Programs:
+        """Programs one after the other.
+
+        Args:
+            parts: The steps of each, and where it goes on after a pass.
+            selecting: The policies in each.
+            of: For each subject which of them it has, or `NO_PROGRAM`.
+        """
+        begins = np.cumsum([0, *(len(steps) for steps, _ in parts)]).astype(np.int32)
+        steps = np.concatenate([np.zeros(0, np.int32), *(steps for steps, _ in parts)])
+        jumps = [ends + begin for (_, ends), begin in zip(parts, begins[:-1], strict=True)]
         columns = np.array(self._steps, np.int32).reshape(-1, 5)
         return Programs(
-            sources=columns[of, 0], destinations=columns[of, 1], transports=columns[of, 2],
-            actions=columns[of, 3].astype(np.uint8), hits=columns[of, 4], starts=starts,
-            jumps=np.concatenate([np.zeros(0, np.int32), *jumps]), selecting=selecting,
+            sources=columns[steps, 0], destinations=columns[steps, 1], transports=columns[steps, 2],
+            actions=columns[steps, 3].astype(np.uint8), hits=columns[steps, 4],
+            starts=np.where(of == NO_PROGRAM, np.int32(NO_PROGRAM), begins[of]),
+            jumps=np.concatenate([np.zeros(0, np.int32), *jumps]),
+            selecting=[selecting[i] if i != NO_PROGRAM else () for i in of.tolist()],
         )  # fmt: skip
 
-    def _program(
+    def _tiers(
         self, policies: objects.PolicySet, mine: tuple[objects.Policy, ...], direction: enums.Direction,
-        namespace: str,
-    ) -> tuple[Codes, Codes]:  # fmt: skip
-        """The steps of a subject, and for each where it goes on after a pass."""
+        *, ends: bool,
+    ) -> Iterator[Codes]:  # fmt: skip
+        """The steps of each tier that has a policy for the subject; and of its end, where it has one."""
         by_tier: dict[str, list[Codes]] = {}
         for policy in mine:
             by_tier.setdefault(policy.tier, []).append(self._block(policy, direction))
-        parts: list[Codes] = []
-        lengths = []
         for tier in policies.tiers:
             if tier.name in by_tier:
                 end = prefixes.end_of_tier(tier.name, direction, tier.default_action)
-                block = np.concatenate([*by_tier[tier.name], self._always(end)])
-                parts.append(block)
-                lengths.append(len(block))
-        parts.append(self._always(prefixes.profile_hit(namespace, direction)))
-        lengths.append(1)
-        return np.concatenate(parts), np.repeat(np.cumsum(lengths), lengths).astype(np.int32)
+                yield np.concatenate([*by_tier[tier.name], *([self._always(end)] if ends else [])])
+
+    def _profile(self, policies: objects.PolicySet, name: str, direction: enums.Direction) -> Codes:
+        """The steps of a profile that a host endpoint names; none of one that is not there."""
+        if name == _ALLOW_ALL or name.startswith("kns."):
+            return self._always(prefixes.in_profile(name, direction, enums.Action.ALLOW, 0))
+        key = f"profile {name}", direction
+        if key in self._blocks:
+            return self._blocks[key]
+        first = len(self._steps)
+        for profile in (one for one in policies.profiles if one.name == name):
+            rules = profile.ingress if direction is enums.Direction.INGRESS else profile.egress
+            for index, rule in enumerate(rules):
+                action = prefixes.verdict(rule)
+                if action is not None:
+                    self._rule(rule, prefixes.in_profile(name, direction, action, index))
+        self._blocks[key] = np.arange(first, len(self._steps), dtype=np.int32)
+        return self._blocks[key]
+
+    def _failsafe(self, direction: enums.Direction, action: int) -> Codes:
+        """The steps that keep a host's own ports open; in an early chain they only go past that chain."""
+        key = direction, action
+        if key not in self._failsafes:
+            first = len(self._steps)
+            for protocol, ports in _FAILSAFE[direction].items():
+                side = transports.Side(tuple(objects.PortRange(port, port) for port in ports))
+                transport = transports.Transport(protocol=protocol, destination=side)
+                self._steps.append((0, 0, self.transports.code(transport), action, NO_HIT))
+            self._failsafes[key] = np.arange(first, len(self._steps), dtype=np.int32)
+        return self._failsafes[key]
+
+    def _leave(self) -> Codes:
+        """The step at which nothing is decided."""
+        if self._left is None:
+            self._left = np.array([len(self._steps)], np.int32)
+            self._steps.append((0, 0, 0, LEAVE, NO_HIT))
+        return self._left
 
     def _always(self, hit: policyhit.PolicyHit) -> Codes:
         """A step that every packet has."""
@@ -209,6 +301,24 @@ class Compiler:
                 yield whom, transports.Side(peer.ports, (), peer.not_ports, peer.not_port_names), None
             else:
                 yield whom, transports.Side((objects.PortRange(at[1], at[1]),)), at[0]
+
+
+def _is_in(policy: objects.Policy, chain: Chain) -> bool:
+    if chain in (Chain.UNTRACKED, Chain.PRE_DNAT):
+        return policy.early == chain
+    return not policy.early and (policy.forward or chain is Chain.NORMAL)
+
+
+def _selected(policies: Sequence[objects.Policy], whole: world.World) -> npt.NDArray[np.bool_]:
+    """Which label sets each policy selects, of shape (policies, label sets)."""
+    selected = np.array([whole.labels.matching(one.subjects) for one in policies], bool)
+    return selected.reshape(len(policies), len(whole.labels))
+
+
+def _joined(blocks: Sequence[Codes]) -> _Part:
+    """Steps, and for each where it goes on after a pass: behind its block."""
+    lengths = [len(block) for block in blocks]
+    return np.concatenate(blocks), np.repeat(np.cumsum(lengths), lengths).astype(np.int32)
 
 
 def _whom(peer: objects.Peer, *, own: bool) -> world.Whom:

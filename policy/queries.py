@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from model import address, enums, manifest, policyhit
-from policy import evaluate, fields, world
+from policy import evaluate, fields, objects, program, world
 
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP, enums.Protocol.UDPLITE)
 _EXPECTED = {"allow": False, "allowed": False, "deny": True, "denied": True}
@@ -36,13 +36,31 @@ class Query:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """What the policies of one endpoint on the way say.
+
+    Attributes:
+        host: Name of the host endpoint; empty for a pod.
+        decided: Whether they have allowed or denied it.
+        selecting: Those that select the endpoint, and are asked there.
+    """
+
+    chain: program.Chain
+    host: str
+    decided: bool
+    denied: bool
+    hits: tuple[policyhit.PolicyHit, ...]
+    selecting: tuple[objects.Policy, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """What both directions say about a query; no hits where a direction has no say.
 
     Attributes:
         pending: Whether it would be denied if all that is staged were enforced; None where nothing is staged.
-        isolated_out: The policies that select the source where the end of their tier has decided.
-        isolated_in: Those that select the destination.
+        out: Of each endpoint on the way out what it says, as far as it is asked.
+        into: Of each on the way in.
     """
 
     query: Query
@@ -50,8 +68,18 @@ class Answer:
     egress: tuple[policyhit.PolicyHit, ...]
     ingress: tuple[policyhit.PolicyHit, ...]
     pending: bool | None = None
-    isolated_out: tuple[str, ...] = ()
-    isolated_in: tuple[str, ...] = ()
+    out: tuple[Said, ...] = ()
+    into: tuple[Said, ...] = ()
+
+    @property
+    def isolated_out(self) -> tuple[str, ...]:
+        """The policies that select the source where the end of their tier has decided."""
+        return _isolating(self.out)
+
+    @property
+    def isolated_in(self) -> tuple[str, ...]:
+        """Those that select the destination."""
+        return _isolating(self.into)
 
 
 def read(field: manifest.Field) -> Query:
@@ -148,17 +176,32 @@ class Asker:
             queries, judged.denied.tolist(), self._engine.trace(judged.egress.traces),
             self._engine.trace(judged.ingress.traces), pending, strict=True,
         )  # fmt: skip
-        return [
-            Answer(*row, self._isolating(src, row[2]), self._isolating(dst, row[3]))
-            for row, ((src, _), (dst, _)) in zip(rows, pairs, strict=True)
+        said = [
+            self._said(direction, side.parts, len(edges))
+            for direction, side in (
+                (enums.Direction.EGRESS, judged.egress),
+                (enums.Direction.INGRESS, judged.ingress),
+            )
         ]
+        return [Answer(*row, *both) for row, *both in zip(rows, *said, strict=True)]
 
-    def _isolating(self, pod: int, hits: Sequence[policyhit.PolicyHit]) -> tuple[str, ...]:
-        if not hits or hits[-1].kind != policyhit.END_OF_TIER:
-            return ()
-        last = hits[-1]
-        selecting = self._engine.selecting(pod, last.direction)
-        return tuple(policy.identity for policy in selecting if policy.tier == last.tier)
+    def _said(
+        self, direction: enums.Direction, parts: Sequence[evaluate.Part], count: int
+    ) -> list[tuple[Said, ...]]:
+        found: list[list[Said]] = [[] for _ in range(count)]
+        for part in parts:
+            hits = self._engine.trace(part.traces)
+            for i in np.flatnonzero(part.judged).tolist():
+                subject = int(part.subjects[i])
+                if part.hosts:
+                    host = self._engine.world.hosts.endpoints[subject].name
+                    selecting = self._engine.selecting_host(subject, direction, part.chain)
+                else:
+                    host, selecting = "", self._engine.selecting(subject, direction)
+                found[i].append(Said(
+                    part.chain, host, bool(part.decided[i]), bool(part.denied[i]), hits[i], selecting
+                ))  # fmt: skip
+        return [tuple(one) for one in found]
 
     def ends(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Source and destination: number of the pod, or `world.NOBODY`, and 16 bytes of address.
@@ -190,6 +233,13 @@ class Asker:
         except ValueError:
             raise LookupError(f"{text!r} is neither namespace/name of a pod nor an IP address") from None
         return {6 if ":" in text else 4: (self._owners.get(packed, world.NOBODY), packed)}
+
+
+def _isolating(said: Sequence[Said]) -> tuple[str, ...]:
+    if not said or not said[-1].hits or said[-1].hits[-1].kind != policyhit.END_OF_TIER:
+        return ()
+    tier = said[-1].hits[-1].tier
+    return tuple(policy.identity for policy in said[-1].selecting if policy.tier == tier)
 
 
 def _column(values: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

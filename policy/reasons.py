@@ -29,16 +29,23 @@ class End:
         name: What people call it: ``namespace/name`` of a pod, or the address.
         pod: The pod; None if it is none.
         sets: The network sets that have its address.
+        host: The host endpoint that is expected to have it.
     """
 
     name: str
     address: subjects.Address
     pod: subjects.Endpoint | None = None
     sets: tuple[subjects.Endpoint, ...] = ()
+    host: subjects.Endpoint | None = None
+
+    @property
+    def itself(self) -> subjects.Endpoint | None:
+        """What labels and port names are of: the pod, or the host endpoint."""
+        return self.pod or self.host
 
     def port_names(self, protocol: int, port: int) -> set[str]:
-        """What the pod calls a port of its own."""
-        ports = self.pod.ports if self.pod else ()
+        """What it calls a port of its own."""
+        ports = self.itself.ports if self.itself else ()
         return {one.name for one in ports if (one.protocol, one.number) == (protocol, port)}
 
 
@@ -135,14 +142,14 @@ def _addresses(peer: objects.Peer, end: End) -> Iterator[str]:
 
 
 def _is_member(members: selector.Selector, end: End, *, itself: bool = False) -> bool:
-    """Whether a selector matches the pod or, unless it has to be the pod itself, a network set around it."""
+    """Whether a selector matches the end itself or, where that is enough, a network set around it."""
     around = () if itself else end.sets
-    return any(members.matches(one.labels) for one in (*((end.pod,) if end.pod else ()), *around))
+    return any(members.matches(one.labels) for one in (*((end.itself,) if end.itself else ()), *around))
 
 
 def _not_a_member(members: selector.Selector, end: End) -> Iterator[str]:
-    if end.pod:
-        yield from (f"{end.name} {text}" for text in missing(members, end.pod.labels))
+    if end.itself:
+        yield from (f"{end.name} {text}" for text in missing(members, end.itself.labels))
     elif end.sets:
         for one in end.sets:
             lacks = " and ".join(missing(members, one.labels))
@@ -262,7 +269,7 @@ def _named(peer: objects.Peer, end: End, protocol: int) -> str:
     """What the names mean there."""
     if not peer.port_names:
         return ""
-    ports = end.pod.ports if end.pod else ()
+    ports = end.itself.ports if end.itself else ()
     found = [one for one in ports if one.name in peer.port_names]
     if not found:
         return f" ({end.name} has no port of that name)"

@@ -23,16 +23,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """What a rule's selectors can match: a pod with its own addresses, or a network set.
+    """What a rule's selectors can match: a pod with its own addresses, a network set, or a host endpoint.
 
     Attributes:
-        kind: ``pod`` or ``network_set``; only pods are subject to policies.
-        namespace: Empty for a global network set.
-        node: Where a pod runs; empty for network sets.
+        kind: ``pod``, ``network_set`` or ``host_endpoint``; network sets are not subject to policies.
+        namespace: Empty for global network sets and host endpoints.
+        node: Where a pod runs, or whose interface it is; empty for network sets.
         labels: Its own and the inherited ones.
         nets: Its addresses or networks, of both families.
-        ports: The container ports that have a name.
-        account: The pod's service account.
+        ports: The ports that have a name.
+        profiles: The profiles that decide once every tier has passed.
     """
 
     kind: enums.EndpointKind
@@ -42,12 +42,7 @@ class Endpoint:
     labels: Mapping[str, str]
     nets: tuple[objects.Network, ...]
     ports: tuple[cluster.ContainerPort, ...] = ()
-    account: str = ""
-
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        """The profiles that decide once every tier has passed: of the namespace, of the account."""
-        return (f"kns.{self.namespace}", f"ksa.{self.namespace}.{self.account}")
+    profiles: tuple[str, ...] = ()
 
 
 def has_ended(pod: cluster.Pod) -> bool:
@@ -98,7 +93,7 @@ def _labels_of(namespace: str, known: Mapping[str, Mapping[str, str]]) -> Mappin
 
 
 def endpoints(found: cluster.Cluster) -> tuple[Endpoint, ...]:
-    """All pods that are endpoints, then all network sets."""
+    """All pods that are endpoints, then all network sets, then all host endpoints."""
     namespaces = {namespace.name: namespace.labels for namespace in found.namespaces}
     accounts = {(account.namespace, account.name): account.labels for account in found.accounts}
     pods = tuple(
@@ -108,7 +103,8 @@ def endpoints(found: cluster.Cluster) -> tuple[Endpoint, ...]:
                 pod, _labels_of(pod.namespace, namespaces), accounts.get((pod.namespace, pod.service_account))
             ),
             nets=tuple(ipaddress.ip_network(address) for address in pod.addresses),
-            ports=tuple(port for port in pod.ports if port.name), account=pod.service_account,
+            ports=tuple(port for port in pod.ports if port.name),
+            profiles=(f"kns.{pod.namespace}", f"ksa.{pod.namespace}.{pod.service_account}"),
         )
         for pod in found.pods if is_endpoint(pod)
     )  # fmt: skip
@@ -119,7 +115,15 @@ def endpoints(found: cluster.Cluster) -> tuple[Endpoint, ...]:
         )
         for one in found.network_sets
     )  # fmt: skip
-    return pods + sets
+    hosts = tuple(
+        Endpoint(
+            kind=enums.EndpointKind.HOST_ENDPOINT, namespace="", name=one.name, node=one.node,
+            labels=_own(one.labels), nets=tuple(ipaddress.ip_network(a) for a in one.addresses),
+            ports=one.ports, profiles=one.profiles,
+        )
+        for one in found.host_endpoints
+    )  # fmt: skip
+    return pods + sets + hosts
 
 
 class Subjects:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from model import address, cluster, enums
 from policy import cells, labelsets, objects, selector, subjects, transports
+from policy import hosts as host_endpoints
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
@@ -67,28 +69,47 @@ class World:
 
     Attributes:
         pods: The pods that policies and selectors can match.
+        hosts: The host endpoints.
     """
 
     def __init__(self, found: cluster.Cluster, networks: Iterable[objects.Network] = ()) -> None:
         endpoints = subjects.endpoints(found)
-        self.pods = tuple(end for end in endpoints if end.kind is enums.EndpointKind.POD)
-        self._sets = endpoints[len(self.pods) :]
+        self.pods, self._sets, hosts = (
+            tuple(end for end in endpoints if end.kind is kind)
+            for kind in (
+                enums.EndpointKind.POD, enums.EndpointKind.NETWORK_SET, enums.EndpointKind.HOST_ENDPOINT
+            )
+        )  # fmt: skip
         self.labels = labelsets.LabelSets([end.labels for end in endpoints])
         self._cells = cells.Cells([*networks, *(net for one in self._sets for net in one.nets)])
         self._covers = [self._cells.within(one.nets) for one in self._sets]
-        self._tables, self._table_of = _port_tables(self.pods)
+        self._tables, self._table_of = _port_tables([*self.pods, *hosts])
         self.names = transports.NameSets(self._tables)
-        self._pod_nodes, self._host_addresses, self._host_nodes = _nodes(found, self.pods)
+        nodes = _node_numbers(found)
+        self._pod_nodes = np.array([nodes[pod.node] if pod.node else NOBODY for pod in self.pods], np.int32)
+        self._host_addresses, self._host_nodes = _host_nodes(found, nodes)
+        self.hosts = host_endpoints.Hosts(found, hosts, nodes)
         self._covered: dict[selector.Selector, Mask | None] = {}
 
     def classes(self, ends: Ends) -> tuple[Classes, Codes]:
         """The different ends as far as rules can tell, and which of them each is."""
         places = self._cells.find(ends.packed)
-        labels = np.append(self.labels.codes[: len(self.pods)], NOBODY)[ends.pods]
-        tables = np.append(self._table_of, 0)[ends.pods]
+        numbers = ends.pods
+        if len(self.hosts):
+            having = self.hosts.having(ends.packed)
+            numbers = np.where(
+                (ends.pods == NOBODY) & (having != host_endpoints.NONE), len(self.pods) + having, ends.pods
+            )
+        labels = np.concatenate([self.labels.codes[: len(self.pods)], self.host_labels, [NOBODY]])[numbers]
+        tables = np.append(self._table_of, 0)[numbers]
         key = (labels.astype(np.int64) + 1) << 42 | tables.astype(np.int64) << 21 | places
         _, first, codes = np.unique(key, return_index=True, return_inverse=True)
         return Classes(self, labels[first], tables[first], places[first]), codes.astype(np.int32)
+
+    @property
+    def host_labels(self) -> Codes:
+        """The number of each host endpoint's label set."""
+        return self.labels.codes[len(self.pods) + len(self._sets) :]
 
     def namespaces(self) -> dict[int, str]:
         """The namespace of each label set that a pod has."""
@@ -107,7 +128,8 @@ class World:
     def covered(self, members: selector.Selector) -> Mask | None:
         """Which cells lie in a network set that a selector matches; None where no set matches."""
         if members not in self._covered:
-            matched = self.labels.matching(members)[self.labels.codes[len(self.pods) :]]
+            sets = slice(len(self.pods), len(self.pods) + len(self._sets))
+            matched = self.labels.matching(members)[self.labels.codes[sets]]
             which = [self._covers[i] for i in np.flatnonzero(matched)]
             self._covered[members] = np.logical_or.reduce(which) if which else None
         return self._covered[members]
@@ -165,25 +187,27 @@ class Classes:
         return self._world.within(networks)[self._places]
 
 
-def _nodes(
-    found: cluster.Cluster, pods: Sequence[subjects.Endpoint]
-) -> tuple[Codes, npt.NDArray[np.bytes_], Codes]:
-    """The number of each pod's node; the addresses of nodes, in order, and whose they are.
+def _node_numbers(found: cluster.Cluster) -> dict[str, int]:
+    names = [node.name for node in found.nodes]
+    names += [pod.node for pod in found.pods] + [one.node for one in found.host_endpoints]
+    return {name: i for i, name in enumerate(dict.fromkeys(names))}
+
+
+def _host_nodes(found: cluster.Cluster, nodes: Mapping[str, int]) -> tuple[npt.NDArray[np.bytes_], Codes]:
+    """The addresses of nodes, in order, and whose they are.
 
     A pod on its node's own network has its node's address.
     """
-    numbers: dict[str, int] = {}
     hosts: dict[bytes, int] = {}
     for pod in found.pods:
         if pod.host_network and pod.node:
-            number = numbers.setdefault(pod.node, len(numbers))
-            hosts |= {address.pack(text): number for text in pod.addresses}
+            hosts |= {address.pack(text): nodes[pod.node] for text in pod.addresses}
+    for one in found.host_endpoints:
+        hosts |= {address.pack(text): nodes[one.node] for text in one.addresses}
     for node in found.nodes:
-        number = numbers.setdefault(node.name, len(numbers))
-        hosts |= {address.pack(text): number for text in node.addresses}
-    of_pods = [numbers.setdefault(pod.node, len(numbers)) if pod.node else NOBODY for pod in pods]
+        hosts |= {address.pack(text): nodes[node.name] for text in node.addresses}
     texts = np.frombuffer(b"".join(sorted(hosts)), "S16")
-    return np.array(of_pods, np.int32), texts, np.array([hosts[one] for one in sorted(hosts)], np.int32)
+    return texts, np.array([hosts[one] for one in sorted(hosts)], np.int32)
 
 
 def _port_tables(pods: Sequence[subjects.Endpoint]) -> tuple[list[transports.Names], Codes]:
@@ -203,8 +227,10 @@ def _names(ports: Iterable[cluster.ContainerPort]) -> transports.Names:
 
 def networks_of(policies: objects.PolicySet) -> Iterator[objects.Network]:
     """Every network that rules speak of."""
-    for policy in (*policies.policies, *policies.staged):
-        for rule in (*policy.ingress, *policy.egress):
+    rules = [(one.ingress, one.egress) for one in (*policies.policies, *policies.staged)]
+    rules += [(one.ingress, one.egress) for one in policies.profiles]
+    for both in rules:
+        for rule in itertools.chain(*both):
             for peer in (rule.source, rule.destination):
                 yield from peer.nets
                 yield from peer.not_nets

@@ -10,7 +10,7 @@ from enrich.kubernetes import client, discovery, kinds, listing
 from model import errors, manifest
 
 _PAGE = 500
-_MORE = {("", "Pod"), ("", "Service")}
+_MORE = {("", "Pod")}
 
 
 def documents(api: client.Api) -> Iterator[manifest.Document]:

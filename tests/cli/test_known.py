@@ -44,8 +44,26 @@ def _pod(name: str, address: str, **spec: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+TO_SERVICE = {
+    "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+    "metadata": {"name": "to-service", "namespace": "shop"},
+    "spec": {"selector": "app == 'till'", "types": ["Egress"], "egress": [
+        {"action": "Allow", "destination": {"services": {"name": "cart", "namespace": "shop"}}}]},
+}  # fmt: skip
+SERVICE = {
+    "apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "namespace": "shop"},
+    "spec": {"clusterIP": "10.96.0.1", "selector": {"app": "cart"},
+             "ports": [{"port": 80, "targetPort": "http"}]},
+}  # fmt: skip
+HOST = {
+    "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint", "metadata": {"name": "node-1-eth0"},
+    "spec": {"node": "node-1", "interfaceName": "eth0", "expectedIPs": ["172.20.0.1"]},
+}  # fmt: skip
+
+
 OBJECTS = [
-    ISOLATED, _pod("cart", "10.0.0.2"), _pod("web", "10.0.0.1"),
+    ISOLATED, TO_SERVICE, SERVICE, HOST,
+    _pod("till", "10.0.0.3"), _pod("cart", "10.0.0.2"), _pod("web", "10.0.0.1"),
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "red"}}},
     {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
      "status": {"addresses": [{"type": "InternalIP", "address": "172.20.0.1"}]}},
@@ -92,8 +110,12 @@ def _denied(of: known.Known, src: str, dst: str, port: int) -> bool:
 
 def _check(of: known.Known) -> None:
     asked = [("shop/web", "shop/cart", 8080), ("shop/web", "shop/cart", 80), ("192.0.2.1", "shop/cart", 8080),
-             ("192.0.2.1", "shop/web", 80), ("172.20.0.1", "shop/cart", 80)]  # fmt: skip
-    assert [_denied(of, *one) for one in asked] == [False, True, True, False, False]
+             ("192.0.2.1", "shop/web", 80), ("172.20.0.1", "shop/cart", 80),
+             ("shop/till", "shop/cart", 8080), ("shop/till", "shop/web", 8080),
+             ("192.0.2.1", "172.20.0.1", 80), ("192.0.2.1", "172.20.0.1", 22)]  # fmt: skip
+    assert [_denied(of, *one) for one in asked] == [
+        False, True, True, False, False, False, True, True, False
+    ]  # fmt: skip
 
 
 def test_folder(folder: pathlib.Path) -> None:
@@ -113,9 +135,13 @@ def test_ledger(written: Written, url: str) -> None:
 
 def test_api_server(server: ApiServer, tmp_path: pathlib.Path) -> None:
     places = {"Pod": "/api/v1/pods", "Namespace": "/api/v1/namespaces", "Node": "/api/v1/nodes",
-              "NetworkPolicy": "/apis/networking.k8s.io/v1/networkpolicies"}  # fmt: skip
+              "Service": "/api/v1/services"}  # fmt: skip
+    server.served["/apis/projectcalico.org/v3"] = {
+        "networkpolicies": "NetworkPolicy", "hostendpoints": "HostEndpoint"
+    }  # fmt: skip
     for one in OBJECTS:
-        server.apply(places[one["kind"]], one)
+        of_calico = f"/apis/{one['apiVersion']}/{one['kind'].lower().replace('policy', 'policie')}s"
+        server.apply(places.get(one["kind"], of_calico), one)
     config = {
         "apiVersion": "v1", "kind": "Config", "current-context": "here",
         "clusters": [{"name": "here", "cluster": {"server": server.url}}],

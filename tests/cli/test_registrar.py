@@ -84,7 +84,8 @@ def test_all_of_it_then_what_is_new(cluster: Cluster) -> None:
     process.step()
     assert cluster.endpoints() == [("web", True)]
     assert cluster.rows("SELECT service, port FROM services") == [("web", 80)]
-    assert cluster.rows("SELECT kind, name, document != '' FROM policies") == [("Namespace", "shop", True)]
+    kept = cluster.rows("SELECT kind, name, document != '' FROM policies ORDER BY kind")
+    assert kept == [("Namespace", "shop", True), ("Service", "web", True)]
     assert cluster.rows("SELECT labels['app'] FROM endpoints JOIN label_sets USING labels_id") == [("web",)]
     cluster.pod("cart", "10.0.0.2")
     cluster.remove("web")

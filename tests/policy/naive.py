@@ -38,51 +38,141 @@ class Naive:
         every = subjects.endpoints(found)
         self.pods = [one for one in every if one.kind is enums.EndpointKind.POD]
         self.sets = [one for one in every if one.kind is not enums.EndpointKind.POD]
+        self.hosts = [one for one in every if one.kind is enums.EndpointKind.HOST_ENDPOINT]
 
     def denied(self, flow: Flow) -> tuple[bool, list[str], list[str]]:
         """Whether it is denied, and what it met on its way out and in."""
         egress, ingress = self._egress(flow), self._ingress(flow)
-        denied = any(trace and trace[-1].split("|")[3] == "deny" for trace in (egress, ingress))
-        return denied, egress, ingress
+        return _is_denied(egress) or _is_denied(ingress), egress, ingress
 
     def _egress(self, flow: Flow) -> list[str]:
-        if flow.src.pod is None or flow.src.pod == flow.dst.pod:
-            return []
-        return self._judge(self.pods[flow.src.pod], enums.Direction.EGRESS, flow)
+        pods = []
+        if flow.src.pod is not None and flow.src.pod != flow.dst.pod:
+            pods = self._judge(self.pods[flow.src.pod], enums.Direction.EGRESS, flow)
+        return pods if _is_denied(pods) else [*pods, *self._at_host(flow.src, flow, enums.Direction.EGRESS)]
 
     def _ingress(self, flow: Flow) -> list[str]:
-        if flow.dst.pod is None or flow.src.pod == flow.dst.pod:
-            return []
+        hosts = self._at_host(flow.dst, flow, enums.Direction.INGRESS)
+        if flow.dst.pod is None or flow.src.pod == flow.dst.pod or _is_denied(hosts):
+            return hosts
         pod = self.pods[flow.dst.pod]
         if flow.src.pod is None and pod.node and self._node(flow.src.address) == pod.node:
+            return hosts
+        return [*hosts, *self._judge(pod, enums.Direction.INGRESS, flow)]
+
+    def _at_host(self, end: End, flow: Flow, direction: enums.Direction) -> list[str]:
+        """What the host endpoint of one end does to what it sees of the connection."""
+        place = self._host_endpoint(end)
+        if place is None or self._is_hidden(place, flow):
             return []
-        return self._judge(pod, enums.Direction.INGRESS, flow)
+        host, early = self.hosts[place], ["preDNAT"] if direction is enums.Direction.INGRESS else []
+        trace: list[str] = []
+        if direction is enums.Direction.INGRESS or end.pod is None:
+            early.insert(0, "doNotTrack")
+        safe = _is_failsafe(flow, direction)
+        for word in () if safe else early:
+            mine = [one for one in self._applying(host, direction, early=True) if one.early == word]
+            if self._through(mine, direction, flow, trace, ends=False):
+                return trace
+        if end.pod is not None:
+            forward = [one for one in self._applying(host, direction) if one.forward]
+            self._through(forward, direction, flow, trace, ends=True)
+        elif not safe and not self._through(
+            self._applying(host, direction), direction, flow, trace, ends=True
+        ):
+            self._profiles(host, direction, flow, trace)
+        return trace
+
+    def _profiles(
+        self, host: subjects.Endpoint, direction: enums.Direction, flow: Flow, trace: list[str]
+    ) -> None:
+        head = f"{direction}|__PROFILE__"
+        for name in host.profiles:
+            if name == "projectcalico-default-allow":
+                trace.append(f"{head}|pro:{name}|allow|0")
+                return
+            for profile in (one for one in self.policies.profiles if one.name == name):
+                rules = profile.ingress if direction is enums.Direction.INGRESS else profile.egress
+                for index, rule in enumerate(rules):
+                    if rule.action is objects.RuleAction.LOG or not self.matches(rule, flow):
+                        continue
+                    trace.append(f"{head}|pro:{name}|{rule.action}|{index}")
+                    if rule.action is objects.RuleAction.PASS:
+                        break
+                    return
+        trace.append(f"{head}|no-profile|deny|-1")
+
+    def _host_endpoint(self, end: End) -> int | None:
+        """By its address; or its node's: that which has its address, that of all interfaces, the only one."""
+        bodies = self.cluster.host_endpoints
+        if end.pod is None:
+            for i, one in enumerate(bodies):
+                if str(end.address) in one.addresses:
+                    return i
+        node = self.pods[end.pod].node if end.pod is not None else self._node(end.address)
+        own = {text for one in self.cluster.nodes if one.name == node for text in one.addresses}
+        here = [i for i, one in enumerate(bodies) if node and one.node == node]
+        named = [i for i in here if bodies[i].interface != "*"]
+        for some in (
+            [i for i in named if own & set(bodies[i].addresses)],
+            [i for i in here if i not in named],
+        ):
+            if some:
+                return some[0]
+        return named[0] if len(named) == 1 else None
+
+    def _is_hidden(self, place: int, flow: Flow) -> bool:
+        """Whether both ends are of one host, or whether it travels in a packet of another."""
+        src, dst = (
+            self.pods[end.pod].node if end.pod is not None else self._node(end.address)
+            for end in (flow.src, flow.dst)
+        )
+        if src and src == dst:
+            return True
+        inside = any(
+            pool.encapsulated and flow.dst.address in ipaddress.ip_network(pool.network)
+            for pool in self.cluster.pools
+        )
+        named = self.cluster.host_endpoints[place].interface != "*"
+        return named and bool(src) and flow.dst.pod is not None and inside
+
+    def _applying(
+        self, end: subjects.Endpoint, direction: enums.Direction, *, early: bool = False
+    ) -> list[objects.Policy]:
+        return [
+            one for one in self.policies.policies
+            if direction in one.types and bool(one.early) is early and one.subjects.matches(end.labels)
+        ]  # fmt: skip
 
     def _node(self, address: Address) -> str:
-        for pod in self.cluster.pods:
-            if pod.host_network and str(address) in pod.addresses:
-                return pod.node
+        for one in (*self.cluster.host_endpoints, *(pod for pod in self.cluster.pods if pod.host_network)):
+            if str(address) in one.addresses:
+                return one.node
         return next((n.name for n in self.cluster.nodes if str(address) in n.addresses), "")
 
     def _judge(self, pod: subjects.Endpoint, direction: enums.Direction, flow: Flow) -> list[str]:
         trace: list[str] = []
+        if not self._through(self._applying(pod, direction), direction, flow, trace, ends=True):
+            trace.append(f"{direction}|__PROFILE__|pro:kns.{pod.namespace}|allow|0")
+        return trace
+
+    def _through(
+        self, mine: list[objects.Policy], direction: enums.Direction, flow: Flow, trace: list[str], *,
+        ends: bool,
+    ) -> bool:  # fmt: skip
+        """Tier by tier; whether one has decided."""
         for tier in self.policies.tiers:
-            applying = [
-                one for one in self.policies.policies
-                if one.tier == tier.name and direction in one.types and not one.early
-                and one.subjects.matches(pod.labels)
-            ]  # fmt: skip
+            applying = [one for one in mine if one.tier == tier.name]
             if not applying:
                 continue
             word = self._tier(applying, direction, flow, trace)
             if word in ("allow", "deny"):
-                return trace
-            if word == "":
+                return True
+            if word == "" and ends:
                 trace.append(f"{direction}|{tier.name}|end-of-tier|{tier.default_action}|-1")
                 if tier.default_action is enums.Action.DENY:
-                    return trace
-        trace.append(f"{direction}|__PROFILE__|pro:kns.{pod.namespace}|allow|0")
-        return trace
+                    return True
+        return False
 
     def _tier(
         self, policies: list[objects.Policy], direction: enums.Direction, flow: Flow, trace: list[str]
@@ -123,8 +213,9 @@ class Naive:
         is_member = peer.members is None or self._is_member(peer.members, end)
         if not peer.ports and not peer.port_names:
             return is_member
+        itself = self._itself(end)
         named = bool(self._names(end, protocol, port) & set(peer.port_names)) and (
-            peer.members is None or (end.pod is not None and peer.members.matches(self.pods[end.pod].labels))
+            peer.members is None or (itself is not None and peer.members.matches(itself.labels))
         )
         return named or (is_member and _within(peer.ports, port))
 
@@ -136,11 +227,29 @@ class Naive:
             end.address in net and members.matches(one.labels) for one in self.sets for net in one.nets
         )
 
+    def _itself(self, end: End) -> subjects.Endpoint | None:
+        """The pod, or the host endpoint that is expected to have the address."""
+        if end.pod is not None:
+            return self.pods[end.pod]
+        return next((one for one in self.hosts if any(end.address in net for net in one.nets)), None)
+
     def _names(self, end: End, protocol: int, port: int) -> set[str]:
-        if end.pod is None:
-            return set()
-        ports = self.pods[end.pod].ports
+        itself = self._itself(end)
+        ports = itself.ports if itself else ()
         return {one.name for one in ports if (one.protocol, one.number) == (protocol, port)}
+
+
+def _is_denied(trace: list[str]) -> bool:
+    return bool(trace) and trace[-1].split("|")[3] == "deny"
+
+
+def _is_failsafe(flow: Flow, direction: enums.Direction) -> bool:
+    inbound = {(6, 22), (17, 68)}
+    outbound = {(17, 53), (17, 67)}
+    both = {(6, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)}
+    return (flow.protocol, flow.dst_port) in both | (
+        inbound if direction is enums.Direction.INGRESS else outbound
+    )
 
 
 def _icmp(message: objects.Icmp, flow: Flow) -> bool:

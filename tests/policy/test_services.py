@@ -53,3 +53,16 @@ def test_service_without_selector_or_of_another_namespace_has_nothing() -> None:
 def test_addresses_are_networks() -> None:
     found = services.behind(cluster.Cluster(pods=PODS[:1], services=(_service(80),)))
     assert found["shop", "web"] == {(ipaddress.ip_network("10.0.0.1"), TCP, 80)}
+
+
+def test_what_was_listed_by_hand_is_behind_it() -> None:
+    slices = [
+        cluster.EndpointSlice(
+            namespace="shop", service="web", made_by_hand=by_hand, addresses=("203.0.113.9",),
+            ports=((TCP, 443),),
+        ) for by_hand in (True, False)
+    ]  # fmt: skip
+    without = cluster.Cluster(pods=PODS, services=(_service(80, selector={}),), slices=tuple(slices))
+    behind = frozenset({(ipaddress.ip_network("203.0.113.9"), TCP, 443)})
+    assert services.behind(without) == {("shop", "web"): behind}
+    assert services.behind(cluster.Cluster(slices=tuple(slices))) == {("shop", "web"): behind}

@@ -13,7 +13,7 @@ PORTS = (80, 81, 443, 53)
 NAMES = ("http", "dns", "odd")
 NETS = ("10.9.0.0/24", "10.9.1.0/24", "10.9.0.0/16", "203.0.113.0/24", "0.0.0.0/0", "10.9.0.2",
         "2001:db8::/64", "2001:db8:1::/64", "::/0")  # fmt: skip
-OUTSIDE = ("203.0.113.9", "198.51.100.1", "172.31.0.1", "2001:db8:1::9", "2001:db8:2::1")
+OUTSIDE = ("203.0.113.9", "198.51.100.1", "172.31.0.1", "192.0.2.2", "2001:db8:1::9", "2001:db8:2::1")
 
 
 BLOCKS = (
@@ -65,7 +65,37 @@ class Maker:
              "metadata": {"name": self.one(("a", "b")), "namespace": namespace, "labels": {"role": "x"}}}
             for namespace in NAMESPACES if self.maybe()
         ]  # fmt: skip
-        return [*found, *accounts, *self.sets()]
+        return [*found, *accounts, *self.sets(), *self.hosts()]
+
+    def hosts(self) -> list[Body]:
+        """Host endpoints, sometimes, with what decides about them."""
+        if self.maybe():
+            return []
+        version = "projectcalico.org/v3"
+        found: list[Body] = []
+        for node in (1, 2):
+            addresses = [f"172.31.0.{node}", f"192.0.2.{node}"]
+            for interface in self.some(("*", "eth0", "eth1", None)):
+                spec: Body = {"node": f"n{node}", "profiles": self.some((
+                    "projectcalico-default-allow", "one", "gone"
+                )) if self.maybe() else []}  # fmt: skip
+                spec |= {"interfaceName": interface} if interface else {}
+                if addresses and (not interface or self.maybe()):
+                    spec["expectedIPs"] = [addresses.pop(0)]
+                ports = [
+                    {"name": self.one(NAMES), "port": self.one(PORTS), "protocol": self.one(("TCP", "UDP"))}
+                ]
+                found.append({
+                    "apiVersion": version, "kind": "HostEndpoint",
+                    "metadata": {"name": f"h{len(found)}", "labels": {"app": self.one(APPS)}},
+                    "spec": spec | ({"ports": ports} if self.maybe() else {}),
+                })  # fmt: skip
+        rules = {self.one(("ingress", "egress")): self._calico_rules()}
+        found.append({"apiVersion": version, "kind": "Profile", "metadata": {"name": "one"}, "spec": rules})
+        found.append({"apiVersion": version, "kind": "IPPool", "metadata": {"name": "pods"},
+                      "spec": {"cidr": self.one(("10.9.0.0/16", "10.9.1.0/24", "2001:db8::/64")),
+                               "vxlanMode": self.one(("Always", "CrossSubnet", "Never"))}})  # fmt: skip
+        return found
 
     def sets(self) -> list[Body]:
         return [self._set(i) for i in range(self.dice.randint(0, 2))]
@@ -248,6 +278,12 @@ class Maker:
             spec["namespaceSelector"] = self.one(("all()", "team == 'red'", "team != 'red'"))
         if self.maybe(0.2):
             spec["serviceAccountSelector"] = "projectcalico.org/name == 'a'"
+        if self.maybe(0.4):
+            spec["applyOnForward"] = True
+            early = self.one(("doNotTrack", "preDNAT", "", ""))
+            spec |= {early: True} if early else {}
+            if early == "preDNAT":
+                spec = {name: value for name, value in spec.items() if name not in ("egress", "types")}
         kind = self.one(("GlobalNetworkPolicy", "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"))
         return _policy("projectcalico.org/v3", kind, f"g{i}", spec)
 

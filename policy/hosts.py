@@ -1,0 +1,91 @@
+"""Host endpoints: which of them stands between a host, or its pods, and the network.
+
+An endpoint of a named interface counts before one of all interfaces (felix/calc, felix/dataplane/linux). What
+pods of a host have with others than that host goes through the same interface, as long as it is not put into
+packets of the host's own on its way to another node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model import address, cluster
+from policy import subjects
+
+Codes = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
+
+NONE = -1
+"""Instead of a host endpoint's number."""
+
+_ALL_INTERFACES = "*"
+
+
+class Hosts:
+    """The host endpoints of a cluster, under the numbers of their order.
+
+    Args:
+        found: The cluster.
+        endpoints: Its host endpoints, as selectors see them.
+        nodes: The number of each node.
+
+    Attributes:
+        endpoints: As given.
+    """
+
+    def __init__(
+        self, found: cluster.Cluster, endpoints: Sequence[subjects.Endpoint], nodes: Mapping[str, int]
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        self._is_named = np.array([one.interface != _ALL_INTERFACES for one in found.host_endpoints], bool)
+        self._pools = tuple(pool.network for pool in found.pools if pool.encapsulated)
+        addresses = {node.name: node.addresses for node in found.nodes}
+        by_node: dict[str, list[int]] = {}
+        for number, one in enumerate(found.host_endpoints):
+            by_node.setdefault(one.node, []).append(number)
+        self._of_node = np.full(len(nodes) + 1, NONE, np.int32)  # the last is no node's
+        for node, numbers in by_node.items():
+            self._of_node[nodes[node]] = _in_front(found, numbers, addresses.get(node, ()))
+        owners = {
+            address.pack(text): number
+            for number, one in reversed(list(enumerate(found.host_endpoints))) for text in one.addresses
+        }  # fmt: skip
+        self._addresses = np.frombuffer(b"".join(sorted(owners)), "S16")
+        self._owners = np.array([owners[one] for one in sorted(owners)], np.int32)
+
+    def __len__(self) -> int:
+        return len(self.endpoints)
+
+    def having(self, packed: address.Packed) -> Codes:
+        """The host endpoint that is expected to have each address; `NONE` for others."""
+        if not len(self._addresses):
+            return np.full(len(packed), NONE, np.int32)
+        texts = np.ascontiguousarray(packed).view("S16").ravel()
+        at = np.minimum(np.searchsorted(self._addresses, texts), len(self._addresses) - 1)
+        return np.where(self._addresses[at] == texts, self._owners[at], np.int32(NONE))
+
+    def in_front(self, nodes: Codes) -> Codes:
+        """The host endpoint through which a node reaches others; `NONE` for none."""
+        found: Codes = self._of_node[nodes]
+        return found
+
+    def unseen(self, numbers: Codes, packed: address.Packed) -> Mask:
+        """Whether these interfaces do not show what goes from node to node to pods at these addresses."""
+        hidden = np.zeros(len(packed), bool)
+        for network in self._pools:
+            hidden |= address.within(packed, network)
+        hidden &= np.append(self._is_named, False)[numbers]
+        return hidden
+
+
+def _in_front(found: cluster.Cluster, numbers: Sequence[int], addresses: Iterable[str]) -> int:
+    own = set(addresses)
+    named = [one for one in numbers if found.host_endpoints[one].interface != _ALL_INTERFACES]
+    having = [one for one in named if own & set(found.host_endpoints[one].addresses)]
+    every = [one for one in numbers if one not in named]
+    if having or every:
+        return (having or every)[0]
+    return named[0] if len(named) == 1 else NONE
