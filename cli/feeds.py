@@ -74,6 +74,10 @@ class Ledger:
         """Revisions of what policies are read from."""
         return names.policies(self._opened(), written_after, ended_after)
 
+    def labels(self, ids: Collection[int]) -> pa.Table:
+        """Label sets."""
+        return names.labels(self._opened(), ids)
+
     def watched(self) -> pa.Table:
         """From when until when that is complete."""
         return names.watched(self._opened())

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cli import policies
+from cli import evaluator, policies
 from collector import collector
 from enrich import changes, enricher, manifests, names
-from model import columns, enums
-from runtime import metrics
+from model import columns, enums, errors
+from runtime import logs, metrics
+
+_limited = logs.Limited(__name__)
 
 _NAMELESS = (enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC, enums.EndpointKind.AMBIGUOUS)
 
@@ -43,6 +45,7 @@ class Naming:
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._policies = policies.Policies(measured)
+        self._evaluator = evaluator.Evaluator()
 
     def follow(self, feed: names.Feed) -> None:
         """Ask somebody who knows the cluster from now on.
@@ -95,7 +98,18 @@ class Naming:
             named = self._names.enricher.enrich(flows)
             for side in ("src", "dst"):
                 self._count(named, side)
-        return named
+            return self._attributed(named)
+
+    def _attributed(self, flows: pa.RecordBatch) -> pa.RecordBatch:
+        given = self._policies.given()
+        try:
+            return self._evaluator.attribute(flows, self._names, self._label_sets, given)
+        except errors.FlowledgerError as error:
+            _limited.warning("flows are recorded without what policies say of them", error=str(error))
+            return flows
+
+    def _label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
+        return self._feed.label_sets(ids) if self._feed else {}
 
     def again(self, flows: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
         """Flows that have names already, by what is known now.

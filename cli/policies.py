@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from cli import evaluator
 from collector import collector
 from enrich import changes, contents, identity
 from model import errors, manifest
@@ -16,8 +17,10 @@ from runtime import logs, metrics
 _limited = logs.Limited(__name__)
 
 _Key = tuple[str, str, str, str]
-_LEFT_ALONE = ("Node", "ServiceAccount")
-"""Kinds that say nothing about what rules look like."""
+"""API group, kind, namespace, name."""
+
+_AROUND = ("Namespace", "ServiceAccount", "NetworkSet", "GlobalNetworkSet")
+"""What is no policy, and what policies speak of."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +50,22 @@ class Policies:
         self._kept: dict[_Key, _Kept] = {}
         self._known = _known({})
         self._stale = False
+        self._serial = self._changed = 0
+        self._refused: set[_Key] = set()
+
+    def given(self) -> evaluator.Given:
+        """The policies that are in force now, and what else they are read with."""
+        serial = -1 if self._refused else self._serial
+        return evaluator.Given(serial, self._changed, self._around, self._about)
+
+    def _around(self) -> Iterator[manifest.Document]:
+        return (one.document() for (_, kind, _, _), one in self._kept.items() if kind in _AROUND)
+
+    def _about(self, namespaces: Collection[str]) -> Iterator[manifest.Document]:
+        return (
+            one.document() for (_, kind, namespace, _), one in self._kept.items()
+            if kind not in _AROUND and namespace in ("", *namespaces)
+        )  # fmt: skip
 
     def known(self) -> collector.Policies:
         """What rules look like that are made from the policies known now; worked out when it is asked for."""
@@ -64,15 +83,22 @@ class Policies:
         last: dict[tuple[_Key, int], int] = {}
         for key, one in _mattering(revisions):
             last[key, one.valid_from] = one.valid_to
+            self._refused.discard(key)
             if one.valid_to != identity.FOREVER and key in self._kept:
                 ended[key] = self._kept.pop(key)
             self._stale = True
+            self._serial += 1
+            self._changed = max(
+                self._changed, one.valid_from, 0 if one.valid_to == identity.FOREVER else one.valid_to
+            )
         for key, one in _mattering(revisions):
             # of several words about one revision the last counts
             if last[key, one.valid_from] != identity.FOREVER:
                 continue
             if (good := self._good(one.document)) or (good := ended.get(key)):
                 self._kept[key] = good
+            else:
+                self._refused.add(key)
 
     @staticmethod
     def require(revisions: Iterable[changes.Revision]) -> None:
@@ -99,7 +125,9 @@ class Policies:
 
 def _mattering(revisions: Iterable[changes.Revision]) -> Iterator[tuple[_Key, changes.Revision]]:
     for one in revisions:
-        if one.kind not in _LEFT_ALONE:
+        # of accounts their labels alone matter, and few have any
+        labelled = one.kind == "ServiceAccount" and one.document.field().at("metadata", "labels")
+        if labelled or one.kind not in ("Node", "Service", "ServiceAccount"):
             yield (one.api_group, one.kind, one.namespace, one.name), one
 
 

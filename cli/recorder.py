@@ -99,11 +99,11 @@ class Recorder:
     def _measure(self, node: str, flows: pa.RecordBatch) -> None:
         for verdict, count in columns.counts(flows, "verdict"):
             self._metrics.flows.labels(node, verdict).inc(count)
-        denied = _is(flows, "verdict", enums.Verdict.DENIED.value)
+        denied = columns.equal(flows, "verdict", enums.Verdict.DENIED.value)
         denied &= columns.numbers(flows.column("connections_started")) > 0
         # the namespace of the workload that the policy belongs to: the source's for egress
         for direction, side in ((enums.Direction.EGRESS, "src"), (enums.Direction.INGRESS, "dst")):
-            here = denied & _is(flows, f"{direction}_action", enums.Action.DENY.value)
+            here = denied & columns.equal(flows, f"{direction}_action", enums.Action.DENY.value)
             self._measure_denied(flows, side, direction, here)
             denied &= ~here
         self._measure_denied(flows, "dst", "unknown", denied)  # nobody told whose policy it was
@@ -113,9 +113,3 @@ class Recorder:
     ) -> None:
         for namespace, count in columns.counts(flows, f"{side}_namespace", among):
             self._metrics.denied.labels(self._metrics.namespace(namespace), direction).inc(count)
-
-
-def _is(flows: pa.RecordBatch, column: str, value: str) -> npt.NDArray[np.bool_]:
-    codes, values = columns.coded(flows, column)
-    same: npt.NDArray[np.bool_] = codes == (values.index(value) if value in values else -1)
-    return same

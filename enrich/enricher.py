@@ -40,7 +40,7 @@ class Enricher:
         The same rows with the columns of that stage, whatever was in these before.
         """
         began = columns.numbers(flows.column("started"))
-        src, dst = (self._find(packed(flows, f"{side}_address"), began) for side in ("src", "dst"))
+        src, dst = self.ends(flows)
         ends = {"src": self.who.identities.gathered(src), "dst": self.who.identities.gathered(dst)}
         added = {
             **_named("src", ends["src"]),
@@ -53,6 +53,12 @@ class Enricher:
         schema = columns.schema(columns.Stage.IDENTITY)
         arrays = [added[name] if name in added else flows.column(name) for name in schema.names]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def ends(self, flows: pa.RecordBatch) -> tuple[timeline.Codes, timeline.Codes]:
+        """Who both ends of each flow were, as numbers of identities."""
+        began = columns.numbers(flows.column("started"))
+        src, dst = (self._find(packed(flows, f"{side}_address"), began) for side in ("src", "dst"))
+        return src, dst
 
     def _find(self, addresses: address.Packed, times: npt.NDArray[np.int64]) -> timeline.Codes:
         parts = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(times), _CHUNK_ROWS)]

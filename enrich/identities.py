@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from enrich import identity, spans
+from enrich import identity, numbering, spans
 from model import columns, enums
 
 TEXTS = tuple(field.name for field in dataclasses.fields(identity.Identity) if field.name != "labels_id")
@@ -26,7 +26,7 @@ class Identities:
     def __init__(self) -> None:
         # By a hash of 64 bits: an object takes ten times the space, and a million identities are told apart
         # but once in 40 million processes.
-        self._codes: dict[int, int] = {}
+        self._codes = numbering.Numbering()
         self._words: dict[str, int] = {"": 0}
         self._ranks = np.zeros(0, np.int32)
         self._ordered: pa.Array[Any] = columns.strings([])
@@ -39,16 +39,15 @@ class Identities:
     def code(self, who: identity.Identity) -> int:
         """The number of an identity."""
         key = hash(who)
-        known = self._codes.get(key)
+        known = self._codes.find(key)
         if known is not None:
             return known
-        code = len(self._codes)
+        code = self._codes.add(key)
         if code == len(self._labels):
             self._texts = np.concatenate([self._texts, np.zeros_like(self._texts)], axis=1)
             self._labels = np.concatenate([self._labels, np.zeros_like(self._labels)])
         self._texts[:, code] = [self._word(str(getattr(who, name))) for name in TEXTS]
         self._labels[code] = who.labels_id
-        self._codes[key] = code
         return code
 
     def some(self, codes: Iterable[int]) -> Iterator[identity.Identity]:

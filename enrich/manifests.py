@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from enrich import changes, contents, history, lives, names
 from model import cluster, errors, manifest
@@ -49,6 +49,10 @@ class Folder:
         """Read what has changed, and say what is new."""
         learned, self._learned = self._learned, None
         return learned or self._learn(self._changed())
+
+    def label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
+        """Label sets by their numbers."""
+        return self.names.label_sets(ids)
 
     def said(self) -> changes.Changes:
         """All that it has found out and remembers."""

@@ -7,7 +7,7 @@ knows of (not found); or the feed does not know that time (declined), so that it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -36,6 +36,13 @@ class Feed(Protocol):
 
     def said(self) -> changes.Changes:
         """All that it has found out by itself and remembers, label sets apart."""
+
+    def label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
+        """Label sets by their numbers, as far as they are known.
+
+        Raises:
+            StoreError: If they are in a ledger that does not answer.
+        """
 
 
 class Names:
@@ -98,6 +105,10 @@ class Names:
     def learn(self, claims: Iterable[identity.Claim]) -> None:
         """Learn claims, which need not all be there at once."""
         self._timeline.update(claims)
+
+    def label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
+        """Label sets by their numbers, as far as the feed has said them."""
+        return {one: self.labels[one] for one in ids if one in self.labels}
 
     def forget(self, now: int) -> None:
         """Let go of what has ended too long ago, now and then."""

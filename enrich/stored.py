@@ -6,8 +6,9 @@ It asks for everything once, and from then on for what was written since.
 from __future__ import annotations
 
 import datetime
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -21,7 +22,12 @@ _limited = logs.Limited(__name__)
 _SILENT = 120 * 1_000_000_000
 """Who watches says at least every half minute up to when it knows all."""
 
+_LabelSet = tuple[tuple[str, ...], tuple[str, ...]]
+"""Names of labels, and their values."""
+
 _SECOND = 1_000_000_000
+_MOST_SETS = 5_000
+"""So many label sets are kept; what a node's pods talk to has far fewer."""
 _OVERLAP = 60 * _SECOND
 """Who writes may have another clock than who wrote before, and a row may take its time to arrive."""
 
@@ -40,6 +46,9 @@ class Reader(Protocol):
 
     def watched(self) -> pa.Table:
         """From when until when that is complete."""
+
+    def labels(self, ids: Collection[int]) -> pa.Table:
+        """Label sets by their numbers."""
 
 
 class Stored:
@@ -60,6 +69,7 @@ class Stored:
         self._poll, self._remember = int(poll_seconds * _SECOND), remember
         self._next = 0
         self._written: dict[str, int] = {}
+        self._sets: dict[int, _LabelSet] = {}
         self.names = names.Names(remember)
         """All that it has said."""
 
@@ -81,6 +91,20 @@ class Stored:
     def said(self) -> changes.Changes:
         """Nothing: what it says was found out by others."""
         return changes.Changes()
+
+    def label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
+        """Label sets by their numbers; each is asked for when it is first wanted, and kept while it is.
+
+        Raises:
+            StoreError: If the ledger does not answer.
+        """
+        missing = [one for one in ids if one not in self._sets]
+        if missing:
+            rows = self._reader.labels(missing).to_pylist()
+            self._sets |= {row["labels_id"]: _packed(row["labels"]) for row in rows}
+        if len(self._sets) > _MOST_SETS:
+            self._sets = {one: self._sets[one] for one in ids if one in self._sets}
+        return {one: dict(zip(*self._sets[one], strict=True)) for one in ids if one in self._sets}
 
     def _ask(self) -> changes.Changes:
         # first of all, since it speaks of what was written before it
@@ -114,6 +138,12 @@ class Stored:
 
 def _moment(nanoseconds: int) -> str:
     return datetime.datetime.fromtimestamp(nanoseconds // _SECOND, datetime.UTC).isoformat()
+
+
+def _packed(labels: Iterable[tuple[str, str]]) -> _LabelSet:
+    """A label set in an eighth of a mapping's memory: the same few texts are in many."""
+    names, values = zip(*labels, strict=True) if labels else ((), ())
+    return tuple(map(sys.intern, names)), tuple(map(sys.intern, values))
 
 
 def _whole(table: pa.Table, column: str) -> pa.Array[Any]:

@@ -149,7 +149,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _text("policy_trace", Stage.JOIN, "the ordered policy hits, separated by a space"),
     _key("deciding_rule", Stage.JOIN, "the hit that decided: the last allow or deny of the trace"),
-    _key("attribution", Stage.JOIN, "how the verdict is known: `nflog`, `probe` or `none`"),
+    _key(
+        "attribution",
+        Stage.JOIN,
+        "how the rule is known: `nflog`, `evaluated` or not at all: `probe`, `none`",
+    ),
     _text(
         "drop_reason",
         Stage.JOIN,
@@ -217,6 +221,13 @@ def coded(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], li
     """A text column of a flow batch as codes, and the values that they stand for."""
     array: Any = flows.column(column)
     return numbers(array.indices), [str(value) for value in array.dictionary.to_pylist()]
+
+
+def equal(flows: pa.RecordBatch, column: str, value: str) -> npt.NDArray[np.bool_]:
+    """Which rows have this value in a text column."""
+    codes, values = coded(flows, column)
+    same: npt.NDArray[np.bool_] = codes == (values.index(value) if value in values else -1)
+    return same
 
 
 def counts(

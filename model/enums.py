@@ -38,6 +38,8 @@ class Attribution(enum.StrEnum):
     """The rule itself logged the packet."""
     PROBE = "probe"
     """No rule is known: packets were counted on their way in and not on their way on."""
+    EVALUATED = "evaluated"
+    """No source told, and the policies as they were say so."""
     NONE = "none"
     """No rule is known: nothing polices this flow here, or its messages were lost."""
 

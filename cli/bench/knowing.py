@@ -12,11 +12,13 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent import futures
 
+import numpy as np
 import prometheus_client
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cli import naming
 from enrich import stored
@@ -112,9 +114,24 @@ class _Ledger:
     def watched(self) -> pa.Table:
         return self._table("watched")
 
-    def _table(self, name: str) -> pa.Table:
+    def labels(self, ids: Collection[int]) -> pa.Table:
+        every = pa.concat_tables(self._table("label_sets", poll) for poll in range(self.polls + 1))
+        wanted = columns.array(np.fromiter(ids, np.uint64, len(ids)), pa.uint64())
+        return every.filter(pc.is_in(every.column("labels_id"), wanted))
+
+    def flows(self) -> pa.RecordBatch:
+        """What the pods of one node have in the interval that ends now."""
+        table = self._table("flows")
+        now = columns.array(np.full(table.num_rows, time.time_ns()), columns.TIME)
+        for name in ("time", "started"):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, table.schema.field(name), now)
+        return table.combine_chunks().to_batches()[0]
+
+    def _table(self, name: str, poll: int | None = None) -> pa.Table:
+        poll = self.polls if poll is None else poll
         with (
-            (self._folder / f"{name}.{self.polls:03}.arrow").open("rb") as file,
+            (self._folder / f"{name}.{poll:03}.arrow").open("rb") as file,
             pa.ipc.open_stream(file) as reader,
         ):
             return reader.read_all()
@@ -127,17 +144,17 @@ def _collect(folder: pathlib.Path) -> Iterator[dict[str, float]]:
     ledger, named = _Ledger(folder), _named()
     named.follow(stored.Stored(ledger, now=lambda: time.time_ns() + ledger.polls * _POLL))
     began = time.perf_counter()
-    _interval(named)
+    _interval(named, _ANY_FLOW)
     yield {"seconds": time.perf_counter() - began, **_resident()}
     for _ in folder.glob("*.watch"):
         ledger.polls += 1
-        _interval(named)
+        _interval(named, ledger.flows())
     yield _resident()
 
 
-def _interval(named: naming.Naming) -> None:
-    """What a collector does with names in each interval, flows apart."""
-    named.enrich(_ANY_FLOW)
+def _interval(named: naming.Naming, flows: pa.RecordBatch) -> None:
+    """What a collector does with names in each interval."""
+    named.enrich(flows)
     named.policies()
     memory.trim()
 

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from cli.bench import measure, population
 from enrich import changes, history, lives, tables
 from enrich.kubernetes import kinds
-from model import columns, errors, manifest
+from model import address, columns, enums, errors, manifest
 from store import ddl
 
 _KINDS = {kind.key: kind for kind in kinds.KINDS}
@@ -24,6 +25,8 @@ _REPLACED = 1_000
 """Pods, in a minute."""
 _POLLS = 12
 """In a minute."""
+_PEERS = 20
+"""So many pods each pod of a node talks to in an interval."""
 _SECOND = 1_000_000_000
 _NOWHERE = {
     "apiVersion": "v1", "kind": "Config", "current-context": "none",
@@ -86,6 +89,7 @@ def _prepare(folder: pathlib.Path, cluster: population.Population) -> None:
                 file.write(json.dumps({"type": "DELETED", "object": old}) + "\n")
                 file.write(json.dumps({"type": "ADDED", "object": new}) + "\n")
         _write(folder, poll, heard.news())
+        _keep(folder / f"flows.{poll:03}.arrow", _flows(cluster, poll))
 
 
 def _document(key: str, item: population.Object) -> manifest.Document:
@@ -105,8 +109,36 @@ def _write(folder: pathlib.Path, poll: int, news: changes.Changes) -> None:
         "endpoints": tables.endpoints(news.claims, now),
         "services": tables.services(news.ports, now),
         "policies": tables.policies(news.revisions, now),
+        "label_sets": {"labels_id": list(news.labels), "labels": list(news.labels.values())},
     }
     for name, given in rows.items():
-        batch: pa.RecordBatch = columns.batch(ddl.TABLES[name], given)
-        with pa.ipc.new_stream(str(folder / f"{name}.{poll:03}.arrow"), batch.schema) as writer:
-            writer.write_batch(batch)
+        _keep(folder / f"{name}.{poll:03}.arrow", columns.batch(ddl.TABLES[name], given))
+
+
+def _keep(file: pathlib.Path, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_stream(str(file), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _flows(cluster: population.Population, seed: int) -> pa.RecordBatch:
+    """What the pods of one node have in an interval: each talks to some of the cluster's."""
+    node = cluster.pod(0)["spec"]["nodeName"]
+    here = [pod for pod in map(cluster.pod, range(cluster.pods)) if pod["spec"]["nodeName"] == node]
+    count = len(here) * _PEERS
+    far = np.random.default_rng(seed).integers(0, cluster.pods, count).tolist()
+    same = np.zeros(count, np.int64)
+    schema = columns.schema(columns.Stage.JOIN)
+    given = {
+        "src_address": pa.array([_address(pod) for pod in here for _ in range(_PEERS)], pa.binary(16)),
+        "dst_address": pa.array([_address(cluster.pod(number)) for number in far], pa.binary(16)),
+        "dst_port": columns.array(np.full(count, 8080, np.uint16), pa.uint16()),
+        "protocol": columns.array(np.full(count, enums.Protocol.TCP, np.uint8), pa.uint8()),
+        "node": columns.text([node], same), "verdict": columns.text([enums.Verdict.ALLOWED], same),
+        "attribution": columns.text([enums.Attribution.NONE], same),
+    }  # fmt: skip
+    arrays = [given.get(field.name, columns.blank(field.type, count)) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _address(pod: population.Object) -> bytes:
+    return address.pack(pod["status"]["podIP"])

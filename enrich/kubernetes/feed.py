@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from enrich import changes, difference, history, lives, names
 from enrich.kubernetes import client, kinds, news, watcher, watching
@@ -106,6 +106,10 @@ class Cluster:
             affected = difference.affected(first.claims, self.said().claims, unsettled)
             self._unsettled = self._known = None
         return dataclasses.replace(learned, affected=affected)
+
+    def label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
+        """Label sets by their numbers."""
+        return self.names.label_sets(ids)
 
     def said(self) -> changes.Changes:
         """All that was found out and is remembered."""

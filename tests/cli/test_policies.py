@@ -91,3 +91,26 @@ def test_what_is_required_has_to_be_understood() -> None:
     cluster.policies.require(cluster.news(_policy()).revisions)
     with pytest.raises(errors.ManifestError, match="Perhaps"):
         cluster.policies.require(cluster.news(_policy("b", "Perhaps")).revisions)
+
+
+def test_nothing_is_given_while_one_is_not_understood() -> None:
+    """A kind that takes part in verdicts and that is not ours, or a policy that never was right."""
+    cluster = Cluster()
+    cluster.take(_policy())
+    before = cluster.policies.given()
+    broken = _policy("other")
+    cluster.take({**broken, "spec": {"typos": []}})
+    assert cluster.policies.given().serial == -1
+    cluster.take(broken)
+    after = cluster.policies.given()
+    assert after.serial > before.serial > 0
+    assert (len(list(after.policies({"shop"}))), after.changed > before.changed) == (2, True)
+
+
+def test_accounts_without_labels_say_nothing() -> None:
+    cluster = Cluster()
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "shop"}}
+    cluster.take(account)
+    assert not list(cluster.policies.given().around())
+    cluster.take({**account, "metadata": {**account["metadata"], "labels": {"team": "red"}}})
+    assert len(list(cluster.policies.given().around())) == 1

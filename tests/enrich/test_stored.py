@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +20,14 @@ SECOND = 1_000_000_000
 START = 1_767_225_600 * SECOND
 
 
+_ASKED = ("endpoints", "services", "policies", "watched")
+
+
 class Tables:
     """What a ledger would answer, and whether it does."""
 
     def __init__(self) -> None:
-        self.rows = {
-            name: ddl.TABLES[name].empty_table() for name in ("endpoints", "services", "policies", "watched")
-        }
+        self.rows = {name: ddl.TABLES[name].empty_table() for name in (*_ASKED, "label_sets")}
         self.away = False
         self.asked: list[tuple[str, int | None]] = []
 
@@ -33,6 +35,7 @@ class Tables:
         self._add("endpoints", tables.endpoints(said.claims, written))
         self._add("services", tables.services(said.ports, written))
         self._add("policies", tables.policies(said.revisions, written))
+        self._add("label_sets", {"labels_id": list(said.labels), "labels": list(said.labels.values())})
         self._add(
             "watched",
             {
@@ -64,6 +67,13 @@ class Tables:
 
     def policies(self, written_after: int | None, ended_after: int) -> pa.Table:
         return self._found("policies", written_after)
+
+    def labels(self, ids: Collection[int]) -> pa.Table:
+        self.asked.append(("label_sets", None))
+        if self.away:
+            raise errors.StoreError("no ledger answers")
+        found = [row for row in self.rows["label_sets"].to_pylist() if row["labels_id"] in ids]
+        return pa.Table.from_pylist(found, schema=ddl.LABEL_SETS)
 
     def watched(self) -> pa.Table:
         return self._found("watched", None).slice(max(self.rows["watched"].num_rows - 1, 0))
@@ -150,6 +160,16 @@ def test_ledger_that_is_away_leaves_what_is_known() -> None:
     clock.now += 5 * SECOND
     assert not feed.refresh()
     assert (_who(feed, START + 1), feed.names.as_of) == ("web", START + SECOND)
+
+
+def test_label_set_is_asked_for_when_it_is_wanted() -> None:
+    kept, _, feed = _feed()
+    kept.write(changes.Changes(labels={7: {"app": "web"}, 8: {"app": "cart"}}), START, START)
+    for _ in range(2):
+        assert feed.label_sets([7])[7] == {"app": "web"}
+    assert kept.asked == [("label_sets", None)]
+    assert 9 not in feed.label_sets([9])
+    assert feed.label_sets([7, 8])[8] == {"app": "cart"}
 
 
 def test_policies_come_too() -> None:

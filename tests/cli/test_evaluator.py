@@ -1,0 +1,156 @@
+"""Flows of which no source has told a rule: what the policies of a folder say of them."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import prometheus_client
+import pyarrow as pa
+import pytest
+
+from cli import naming
+from enrich import manifests
+from model import columns
+from runtime import metrics
+
+SECOND = 1_000_000_000
+Build = Callable[..., pa.RecordBatch]
+Body = dict[str, Any]
+
+
+def _pod(name: str, address: str, node: str = "node-1") -> Body:
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": name}},
+        "spec": {"nodeName": node}, "status": {"podIPs": [{"ip": address}]},
+    }  # fmt: skip
+
+
+def _policy(name: str, app: str, **spec: Any) -> Body:
+    return {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"podSelector": {"matchLabels": {"app": app}}, **spec},
+    }  # fmt: skip
+
+
+WEB, CART, FAR = _pod("web", "10.0.0.1"), _pod("cart", "10.0.0.2"), _pod("far", "10.0.0.3", "node-2")
+FROM_WEB = {"from": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": 8080}]}
+POLICY = _policy("cart", "cart", ingress=[FROM_WEB])
+OUT = "egress|__PROFILE__|pro:kns.shop|allow|0"
+IN = "ingress|default|knp:shop/cart|allow|0"
+END = "ingress|default|end-of-tier|deny|-1"
+FLOW = {
+    "node": "node-1", "src_address": "10.0.0.1", "dst_address": "10.0.0.2", "protocol": 6,
+    "dst_port": 8080, "verdict": "allowed", "attribution": "none", "egress_action": "", "ingress_action": "",
+    "policy_trace": "", "deciding_rule": "",
+}  # fmt: skip
+
+
+@pytest.fixture
+def evaluated(tmp_path: pathlib.Path, flows: Build) -> Callable[..., list[Body]]:
+    """What becomes of flows of a cluster."""
+
+    def ask(objects: list[Body], *rows: Body) -> list[Body]:
+        for i, one in enumerate(objects):
+            (tmp_path / f"{i}.json").write_text(json.dumps(one))
+        named = naming.Naming(metrics.Metrics(prometheus_client.CollectorRegistry()))
+        named.follow(manifests.Folder(tmp_path))
+        batch = flows(*({**FLOW, **row} for row in rows), stage=columns.Stage.JOIN)
+        return named.enrich(batch).to_pylist()
+
+    return ask
+
+
+CASES = {
+    "both ends here": ({}, f"{OUT} {IN}", "evaluated"),
+    "denied, as the probe found": (
+        {"dst_port": 22, "verdict": "denied", "attribution": "probe"}, f"{OUT} {END}", "evaluated"
+    ),
+    "the policies allow what was denied": ({"verdict": "denied"}, "", "none"),
+    "the policies deny what was allowed": ({"dst_port": 22}, "", "none"),
+    "nobody answered, and nothing denied": ({"verdict": "unknown"}, f"{OUT} {IN}", "evaluated"),
+    "nobody answered, since it was denied": ({"dst_port": 22, "verdict": "unknown"}, "", "none"),
+    "routing dropped it": ({"verdict": "unknown", "attribution": "probe"}, "", "probe"),
+    "the source is here": ({"dst_address": "10.0.0.3"}, OUT, "evaluated"),
+    "the destination is here": (
+        {"src_address": "10.0.0.3", "dst_port": 22, "verdict": "denied"}, END, "evaluated"
+    ),
+    "neither is here": ({"src_address": "10.0.0.3", "dst_address": "192.0.2.1"}, "", "none"),
+    "from outside": ({"src_address": "203.0.113.1", "verdict": "denied"}, END, "evaluated"),
+    "a rule was logged": ({"attribution": "nflog", "policy_trace": IN}, IN, "nflog"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_flow(evaluated: Callable[..., list[Body]], name: str) -> None:
+    given, trace, attribution = CASES[name]
+    (flow,) = evaluated([WEB, CART, FAR, POLICY], given)
+    assert (flow["policy_trace"], flow["attribution"]) == (trace, attribution)
+
+
+def test_deciding_rule_and_actions_follow(evaluated: Callable[..., list[Body]]) -> None:
+    (flow,) = evaluated([WEB, CART, POLICY], {"dst_port": 22, "verdict": "denied"})
+    assert (flow["deciding_rule"], flow["egress_action"], flow["ingress_action"]) == (END, "allow", "deny")
+
+
+def test_what_came_before_a_change_of_policies_stays_without(evaluated: Callable[..., list[Body]]) -> None:
+    at = 1_767_225_600 * SECOND
+    new = {**POLICY, "metadata": {**POLICY["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}
+    rows = [{"started": at + offset * SECOND} for offset in (-1, 29, 31)]
+    found = evaluated([WEB, CART, new], *rows)
+    assert [flow["attribution"] for flow in found] == ["none", "none", "evaluated"]
+
+
+SERVICE_RULE = {
+    "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+    "metadata": {"name": "out", "namespace": "shop"},
+    "spec": {"selector": "app == 'web'", "types": ["Egress"], "egress": [
+        {"action": "Allow", "destination": {"services": {"name": "cart"}}}
+    ]},
+}  # fmt: skip
+
+
+def test_where_not_all_is_known_nothing_is_said(evaluated: Callable[..., list[Body]]) -> None:
+    from_far = {"src_address": "10.0.0.3"}
+    found = evaluated([WEB, CART, FAR, POLICY, SERVICE_RULE], {}, from_far, {**from_far, "verdict": "denied"})
+    assert [flow["attribution"] for flow in found] == ["none", "none", "evaluated"]
+
+
+FROM_PORT = {
+    "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+    "metadata": {"name": "ports", "namespace": "shop"},
+    "spec": {"selector": "app == 'cart'", "ingress": [
+        {"action": "Allow", "protocol": "TCP", "source": {"ports": ["1024:65535"]}}
+    ]},
+}  # fmt: skip
+
+
+def test_rules_about_a_port_that_was_not_seen_say_nothing(evaluated: Callable[..., list[Body]]) -> None:
+    """What denies a packet before it is a connection may not have told the client's port."""
+    denied = {"dst_port": 22, "verdict": "denied", "attribution": "probe", "reporter": "dst"}
+    found = evaluated([WEB, CART, POLICY, FROM_PORT], {**denied, "src_port": 0}, {**denied, "src_port": 80})
+    assert [flow["attribution"] for flow in found] == ["probe", "evaluated"]
+
+
+def test_replicas_are_two_pods(evaluated: Callable[..., list[Body]]) -> None:
+    """They are alike to policies; but what goes to itself no policy judges."""
+    other = {
+        **CART,
+        "metadata": {**CART["metadata"], "name": "cart-2"},
+        "status": {"podIPs": [{"ip": "10.0.0.4"}]},
+    }
+    rows = [
+        {"src_address": "10.0.0.4", "dst_port": 22, "verdict": "denied"},
+        {"src_address": "10.0.0.2", "dst_port": 22},
+    ]
+    found = evaluated([CART, other, POLICY], *rows)
+    assert [flow["policy_trace"] for flow in found] == [f"{OUT} {END}", ""]
+
+
+def test_nothing_is_said_before_any_policy_is_known(evaluated: Callable[..., list[Body]]) -> None:
+    (flow,) = evaluated([WEB, CART], {})
+    assert flow["attribution"] == "none"
