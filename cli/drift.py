@@ -24,6 +24,8 @@ _DONE = {"allow": "allowed", "deny": "denied"}
 def findings(of: known.Known, url: str, span: queries.Span) -> list[audit.Finding]:
     """Connections that began since the last change, and to which something else was done.
 
+    Those are left out about which host endpoints decide.
+
     Args:
         of: The policies and the cluster, as the ledger has them now.
         url: The ledger.
@@ -62,7 +64,11 @@ def _compared(engine: evaluate.Engine, seen: pa.Table) -> Iterator[audit.Finding
         (enums.Direction.INGRESS, judged.ingress),
     ):
         traces = engine.trace(side.traces)
-        for i in np.flatnonzero(side.judged).tolist():
+        # those have ports that stay open, and judge before translation, of neither of which rows tell enough
+        by_hosts = np.logical_or.reduce([
+            part.decided | (part.traces > 0) for part in side.parts if part.hosts
+        ] or [np.zeros(len(rows), bool)])  # fmt: skip
+        for i in np.flatnonzero(side.judged & ~by_hosts).tolist():
             done = rows[i][f"{direction}_action"]
             if done in _DONE and (done == "deny") != bool(side.denied[i]):
                 yield _finding(rows[i], direction, _DONE[done], traces[i][-1].describe())

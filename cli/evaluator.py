@@ -139,24 +139,25 @@ def _met(flows: pa.RecordBatch, known: names.Names, labels: Labels) -> _Met:
         np.concatenate(known.enricher.ends(flows)), return_index=True, return_inverse=True
     )
     who = list(known.enricher.who.identities.some(codes.tolist()))
-    texts = [address.render(packed[i].tobytes()) for i in at.tolist()]
     sets = {0: {}, **labels({one.labels_id for one in who} - {0})}
-    clear = [one.kind is not enums.EndpointKind.AMBIGUOUS and one.labels_id in sets for one in who]
+    alike = [_alike(one) if _is_pod(one) and one.labels_id in sets else None for one in who]
+    first = {one: i for i, one in reversed(list(enumerate(alike))) if one is not None}
+    numbers = {one: number for number, one in enumerate(first)}
     private = np.array([one.kind is enums.EndpointKind.PRIVATE for one in who], bool)
     # such an address may be a pod's of which nobody has heard yet
     early = known.answers(packed, np.tile(columns.numbers(flows.column("started")), 2)) == names.DECLINED
-    pods = {
-        _alike(one): _pod(one, text, sets[one.labels_id])
-        for one, text in zip(who, texts, strict=True) if _is_pod(one) and one.labels_id in sets
-    }  # fmt: skip
-    places_of = {alike: place for place, alike in enumerate(pods)}
-    numbers = [places_of.get(_alike(one), world.NOBODY) if _is_pod(one) else world.NOBODY for one in who]
+    clear = [one.kind is not enums.EndpointKind.AMBIGUOUS and one.labels_id in sets for one in who]
     return _Met(
-        packed=packed, numbers=np.array(numbers, np.int32)[places],
-        known=np.array(clear, bool)[places] & ~(private[places] & early), pods=pods,
+        packed=packed,
+        numbers=np.array([world.NOBODY if one is None else numbers[one] for one in alike], np.int32)[places],
+        known=np.array(clear, bool)[places] & ~(private[places] & early),
+        pods={
+            one: _pod(who[i], _text(packed, at[i]), sets[who[i].labels_id])
+            for one, i in first.items()
+        },
         nodes=tuple(
-            cluster.Node(name=one.node, labels={}, addresses=(text,))
-            for one, text in zip(who, texts, strict=True) if one.kind is enums.EndpointKind.NODE
+            cluster.Node(name=one.node, labels={}, addresses=(_text(packed, i),))
+            for one, i in zip(who, at.tolist(), strict=True) if one.kind is enums.EndpointKind.NODE
         ),
     )  # fmt: skip
 
@@ -167,6 +168,10 @@ def _is_pod(who: identity.Identity) -> bool:
 
 def _alike(who: identity.Identity) -> _Alike:
     return who.namespace, who.labels_id, who.service_account, who.node, who.ports
+
+
+def _text(packed: address.Packed, row: int) -> str:
+    return address.render(packed[row].tobytes())
 
 
 def _pod(who: identity.Identity, text: str, labels: dict[str, str]) -> cluster.Pod:

@@ -47,6 +47,7 @@ class Part:
     """What the policies of one endpoint say in one chain, as columns.
 
     Attributes:
+        direction: Whose rules were asked: those about what comes in, or about what goes out.
         chain: Which chain.
         subjects: The number of the endpoint among the pods, or among the host endpoints if ``hosts``.
         judged: Whether they had a say.
@@ -55,6 +56,7 @@ class Part:
         traces: The number of the trace, among `Traces`; 0 where they had no say.
     """
 
+    direction: enums.Direction
     chain: program.Chain
     hosts: bool
     subjects: Codes
@@ -66,7 +68,9 @@ class Part:
     def take(self, rows: Codes, subjects: Codes) -> Part:
         """Some of the rows, and what their subjects are called."""
         judged, decided, denied = (mask[rows] for mask in (self.judged, self.decided, self.denied))
-        return Part(self.chain, self.hosts, subjects, judged, decided, denied, self.traces[rows])
+        return Part(
+            self.direction, self.chain, self.hosts, subjects, judged, decided, denied, self.traces[rows]
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -204,12 +208,12 @@ class Engine:
         classes, of = self.world.classes(edges.ends)
         exempt, local = self._exemptions(edges)
         packets, packet = self._packets(edges, classes, of)
-        out, into = self._ways(edges)
+        out, into = ways.ways(self.world, edges.ends, edges.src, edges.dst)
         hosts = len(self.world.hosts) + 1
         cases, case = _distinct(
             (of[edges.src], len(classes)), (of[edges.dst], len(classes)),
             (packet, len(packets.protocol)), (exempt, 2), (local, 2),
-            *((numbers + 1, hosts) for way in (out, into) if way for numbers in (way.own, way.passed)),
+            *((stop.hosts + 1, hosts) for way in (out, into) for stop in way),
         )  # fmt: skip
         src, dst, free = of[edges.src][cases], of[edges.dst][cases], exempt[cases]
         run = _Run(self._compiler, self.world, classes, packets, self.traces, _Cases(src, dst, packet[cases]))
@@ -218,45 +222,28 @@ class Engine:
             (enums.Direction.EGRESS, edges.src, src, free, out),
             (enums.Direction.INGRESS, edges.dst, dst, free | local[cases], into),
         ):
-            met = way.take(cases) if way else None
-            parts = self._parts(run, direction, classes.labels[subject], spared, met)
-            pods = edges.ends.pods[end]
+            parts = self._parts(run, direction, classes.labels[subject], spared, way.take(cases))
+            numbers = [*(stop.hosts for stop in way.before), edges.ends.pods[end]]
+            numbers += [stop.hosts for stop in way.after]
             sides.append(self._side([
-                part.take(case, np.maximum(way.own, way.passed) if way and part.hosts else pods)
-                for part in parts
+                part.take(case, subjects) for part, subjects in zip(parts, numbers, strict=True)
             ]))  # fmt: skip
         return Judgement(*sides)
 
-    def _ways(self, edges: Edges) -> tuple[ways.Way | None, ways.Way | None]:
-        if not len(self.world.hosts):
-            return None, None
-        return ways.ways(self.world, edges.ends, edges.src, edges.dst)
-
     def _parts(
-        self, run: _Run, direction: enums.Direction, labels: Codes, spared: Mask, way: ways.Way | None
+        self, run: _Run, direction: enums.Direction, labels: Codes, spared: Mask, way: ways.Way
     ) -> list[Part]:
-        """What each endpoint on the way says in one direction; none is asked behind one that denied it."""
-        if way is None:
-            return [run.part(self.programs[direction], labels, spared)]
-        if direction is enums.Direction.EGRESS:
-            pods = run.part(self.programs[direction], labels, spared)
-            return [pods, *self._hosts(run, direction, way, pods.denied)]
-        met = list(self._hosts(run, direction, way, np.zeros(len(labels), bool)))
-        denied = np.logical_or.reduce([part.denied for part in met])
-        return [*met, run.part(self.programs[direction], labels, spared | denied)]
+        """What each endpoint on the way says; none is asked behind one that has denied it."""
+        before = list(self._hosts(run, way.before, np.zeros(len(labels), bool)))
+        denied = _any([part.denied for part in before], len(labels))
+        pods = run.part(self.programs[direction], labels, spared | denied, direction)
+        return [*before, pods, *self._hosts(run, way.after, denied | pods.denied)]
 
-    def _hosts(self, run: _Run, direction: enums.Direction, way: ways.Way, spared: Mask) -> Iterator[Part]:
+    def _hosts(self, run: _Run, stops: Sequence[ways.Stop], spared: Mask) -> Iterator[Part]:
         """What a host endpoint says, chain by chain until one decides."""
-        either = np.maximum(way.own, way.passed)
-        stages = [
-            (program.Chain.UNTRACKED, way.own), (program.Chain.NORMAL, way.own),
-            (program.Chain.FORWARD, way.passed),
-        ]  # fmt: skip
-        if direction is enums.Direction.INGRESS:
-            early = [(program.Chain.UNTRACKED, either), (program.Chain.PRE_DNAT, either)]
-            stages = [*early, *stages[1:]]
-        for chain, numbers in stages:
-            part = run.part(self.of_hosts[direction, chain], numbers, spared, chain)
+        for stop in stops:
+            programs = self.of_hosts[stop.direction, stop.chain]
+            part = run.part(programs, stop.hosts, spared, stop.direction, stop.chain)
             spared = spared | part.decided
             yield part
 
@@ -337,18 +324,16 @@ class _Run:
         ])  # fmt: skip
 
     def part(
-        self,
-        programs: program.Programs,
-        subjects: Codes,
-        spared: Mask,
+        self, programs: program.Programs, subjects: Codes, spared: Mask, direction: enums.Direction,
         host_chain: program.Chain | None = None,
-    ) -> Part:
+    ) -> Part:  # fmt: skip
         """What some programs say about each case.
 
         Args:
             programs: The programs.
             subjects: What each case's has the number of; -1 where it is no subject.
             spared: Where policies have no say.
+            direction: Which direction they are of.
             host_chain: Which chain of host endpoints it is, if they are theirs.
         """
         at = np.append(programs.starts, np.int32(program.NO_PROGRAM))[subjects]
@@ -385,7 +370,7 @@ class _Run:
                 order, at, met = order[left], at[left], met[left]
                 src, dst, kind = src[left], dst[left], kind[left]
         chain = host_chain or program.Chain.NORMAL
-        return Part(chain, host_chain is not None, subjects, judged, decided, denied, traces)
+        return Part(direction, chain, host_chain is not None, subjects, judged, decided, denied, traces)
 
     def _extended(self, traces: Codes, hits: Codes) -> Codes:
         """Each trace with one more hit, where a rule was hit."""
@@ -403,6 +388,11 @@ class _Run:
             if whoms.any():
                 found &= self._whoms[whoms, ends]
         return found
+
+
+def _any(masks: Sequence[Mask], count: int) -> Mask:
+    found: Mask = np.logical_or.reduce([np.zeros(count, bool), *masks])
+    return found
 
 
 def _pieces(cuts: npt.NDArray[np.int64]) -> Codes:

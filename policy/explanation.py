@@ -45,9 +45,11 @@ class Nearest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What one end's policies say.
+    """What one end's policies say, and those of the host endpoints there.
 
     Attributes:
+        rules: The direction of the rules that decide: on the way out of a pod, a host endpoint's may be about
+            what comes in to the host.
         verdict: ``allowed``, ``denied`` or ``not judged``.
         sentences: Tier by tier.
         trace: The hits.
@@ -56,6 +58,7 @@ class Side:
     """
 
     direction: enums.Direction
+    rules: enums.Direction
     end: str
     verdict: str
     sentences: tuple[str, ...]
@@ -146,14 +149,16 @@ class Explainer:
     ) -> Side:  # fmt: skip
         if not said:
             return Side(
-                direction=direction, end=end.name, verdict="not judged",
+                direction=direction, rules=direction, end=end.name, verdict="not judged",
                 sentences=(_exempt(direction, end, asked),),
             )  # fmt: skip
         last = said[-1]
-        nearest = self._nearest(last.selecting, direction, last.hits[-1], asked) if last.denied else None
+        rules = last.direction
+        nearest = self._nearest(last.selecting, rules, last.hits[-1], asked) if last.denied else None
         return Side(
-            direction=direction, end=end.name, verdict="denied" if last.denied else "allowed", trace=trace,
-            sentences=tuple(text for one in said for text in _told(one, direction, end.name)),
+            direction=direction, rules=rules, end=end.name, trace=trace,
+            verdict="denied" if last.denied else "allowed",
+            sentences=tuple(text for one in said for text in _told(one, end.name)),
             selecting=last.selecting, nearest=nearest,
         )  # fmt: skip
 
@@ -174,8 +179,9 @@ class Explainer:
         return found[1] if found else None
 
 
-def _told(said: queries.Said, direction: enums.Direction, end: str) -> Iterator[str]:
+def _told(said: queries.Said, end: str) -> Iterator[str]:
     """What happens in each tier that judges an endpoint, and at last in its profiles."""
+    direction = said.direction
     if said.host:
         end = f"host endpoint {said.host}"
         if said.decided and not said.hits:

@@ -29,11 +29,11 @@ class Hosts:
 
     Args:
         found: The cluster.
-        endpoints: Its host endpoints, as selectors see them.
+        endpoints: Its host endpoints.
         nodes: The number of each node.
 
     Attributes:
-        endpoints: As given.
+        endpoints: The host endpoints, as selectors see them.
     """
 
     def __init__(
@@ -46,13 +46,16 @@ class Hosts:
         by_node: dict[str, list[int]] = {}
         for number, one in enumerate(found.host_endpoints):
             by_node.setdefault(one.node, []).append(number)
-        self._of_node = np.full(len(nodes) + 1, NONE, np.int32)  # the last is no node's
+        self._in_front, self._of_all = (np.full(len(nodes) + 1, NONE, np.int32) for _ in range(2))
         for node, numbers in by_node.items():
-            self._of_node[nodes[node]] = _in_front(found, numbers, addresses.get(node, ()))
-        owners = {
-            address.pack(text): number
-            for number, one in reversed(list(enumerate(found.host_endpoints))) for text in one.addresses
-        }  # fmt: skip
+            named = [one for one in numbers if self._is_named[one]]
+            every = [one for one in numbers if not self._is_named[one]]
+            self._of_all[nodes[node]] = every[0] if every else NONE
+            self._in_front[nodes[node]] = _in_front(found, named, every, addresses.get(node, ()))
+        owners: dict[bytes, int] = {}
+        for number in sorted(range(len(self)), key=lambda one: not self._is_named[one]):
+            for text in found.host_endpoints[number].addresses:
+                owners.setdefault(address.pack(text), number)
         self._addresses = np.frombuffer(b"".join(sorted(owners)), "S16")
         self._owners = np.array([owners[one] for one in sorted(owners)], np.int32)
 
@@ -60,7 +63,7 @@ class Hosts:
         return len(self.endpoints)
 
     def having(self, packed: address.Packed) -> Codes:
-        """The host endpoint that is expected to have each address; `NONE` for others."""
+        """The host endpoint that is expected to have each address, one of a name before others; or `NONE`."""
         if not len(self._addresses):
             return np.full(len(packed), NONE, np.int32)
         texts = np.ascontiguousarray(packed).view("S16").ravel()
@@ -68,9 +71,23 @@ class Hosts:
         return np.where(self._addresses[at] == texts, self._owners[at], np.int32(NONE))
 
     def in_front(self, nodes: Codes) -> Codes:
-        """The host endpoint through which a node reaches others; `NONE` for none."""
-        found: Codes = self._of_node[nodes]
+        """The host endpoint through which a node, or its pods, reach others; `NONE` for none."""
+        found: Codes = self._in_front[nodes]
         return found
+
+    def at(self, packed: address.Packed, nodes: Codes) -> Codes:
+        """The host endpoint of a host's own address; `NONE` for none."""
+        having = self.having(packed)
+        return np.where(having == NONE, self.in_front(nodes), having)
+
+    def of_all_interfaces(self, nodes: Codes) -> Codes:
+        """The host endpoint of all of a node's interfaces, those of its pods included; `NONE` for none."""
+        found: Codes = self._of_all[nodes]
+        return found
+
+    def named(self, numbers: Codes) -> Codes:
+        """These host endpoints, but `NONE` for those of all interfaces."""
+        return np.where(np.append(self._is_named, False)[numbers], numbers, np.int32(NONE))
 
     def unseen(self, numbers: Codes, packed: address.Packed) -> Mask:
         """Whether these interfaces do not show what goes from node to node to pods at these addresses."""
@@ -81,11 +98,11 @@ class Hosts:
         return hidden
 
 
-def _in_front(found: cluster.Cluster, numbers: Sequence[int], addresses: Iterable[str]) -> int:
+def _in_front(
+    found: cluster.Cluster, named: Sequence[int], every: Sequence[int], addresses: Iterable[str]
+) -> int:
     own = set(addresses)
-    named = [one for one in numbers if found.host_endpoints[one].interface != _ALL_INTERFACES]
     having = [one for one in named if own & set(found.host_endpoints[one].addresses)]
-    every = [one for one in numbers if one not in named]
     if having or every:
         return (having or every)[0]
     return named[0] if len(named) == 1 else NONE

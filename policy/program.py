@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model import enums, policyhit
-from policy import objects, prefixes, transports, world
+from policy import objects, prefixes, subjects, transports, world
 
 Codes = npt.NDArray[np.int32]
 
@@ -157,18 +157,31 @@ class Compiler:
         """The programs of all host endpoints in one direction and chain."""
         judging = [one for one in policies.policies if direction in one.types and _is_in(one, chain)]
         selected = _selected(judging, whole)[:, whole.host_labels]
-        mine = [tuple(judging[i] for i in np.flatnonzero(chosen)) for chosen in selected.T]
+        mine: list[tuple[objects.Policy, ...]] = []
+        assembled: dict[tuple[bytes, tuple[str, ...]], int] = {}
+        parts: list[_Part] = []
+        of = np.zeros(len(whole.hosts), np.int32)
+        for number, end in enumerate(whole.hosts.endpoints):
+            key = selected[:, number].tobytes(), end.profiles
+            if key not in assembled:
+                assembled[key] = len(parts)
+                mine.append(tuple(judging[i] for i in np.flatnonzero(selected[:, number])))
+                parts.append(self._of_host(policies, end, mine[-1], direction, chain))
+            of[number] = assembled[key]
+        return self._programs(parts, mine, of)
+
+    def _of_host(
+        self, policies: objects.PolicySet, end: subjects.Endpoint, mine: tuple[objects.Policy, ...],
+        direction: enums.Direction, chain: Chain,
+    ) -> _Part:  # fmt: skip
         early = chain in (Chain.UNTRACKED, Chain.PRE_DNAT)
-        parts = []
-        for end, chosen in zip(whole.hosts.endpoints, mine, strict=True):
-            blocks = list(self._tiers(policies, chosen, direction, ends=not early))
-            if chain is not Chain.FORWARD:
-                blocks.insert(0, self._failsafe(direction, LEAVE if early else ALLOW))
-            if chain is Chain.NORMAL:
-                blocks += [self._profile(policies, name, direction) for name in end.profiles]
-                blocks.append(self._always(prefixes.no_profile(direction)))
-            parts.append(_joined([*blocks, self._leave()]))
-        return self._programs(parts, mine, np.arange(len(mine), dtype=np.int32))
+        blocks = list(self._tiers(policies, mine, direction, ends=not early))
+        if chain is not Chain.FORWARD:
+            blocks.insert(0, self._failsafe(direction, LEAVE if early else ALLOW))
+        if chain is Chain.NORMAL:
+            blocks += [self._profile(policies, name, direction) for name in end.profiles]
+            blocks.append(self._always(prefixes.no_profile(direction)))
+        return _joined([*blocks, self._leave()])
 
     def _programs(
         self, parts: Sequence[_Part], selecting: Sequence[tuple[objects.Policy, ...]], of: Codes
@@ -206,14 +219,17 @@ class Compiler:
                 yield np.concatenate([*by_tier[tier.name], *([self._always(end)] if ends else [])])
 
     def _profile(self, policies: objects.PolicySet, name: str, direction: enums.Direction) -> Codes:
-        """The steps of a profile that a host endpoint names; none of one that is not there."""
+        """The steps of a profile that a host endpoint names; one that is not there denies (felix/calc)."""
         if name == _ALLOW_ALL or name.startswith("kns."):
             return self._always(prefixes.in_profile(name, direction, enums.Action.ALLOW, 0))
         key = f"profile {name}", direction
         if key in self._blocks:
             return self._blocks[key]
+        found = [one for one in policies.profiles if one.name == name]
+        if not found:
+            return self._always(prefixes.in_profile(name, direction, enums.Action.DENY, 0))
         first = len(self._steps)
-        for profile in (one for one in policies.profiles if one.name == name):
+        for profile in found:
             rules = profile.ingress if direction is enums.Direction.INGRESS else profile.egress
             for index, rule in enumerate(rules):
                 action = prefixes.verdict(rule)

@@ -40,11 +40,13 @@ class Said:
     """What the policies of one endpoint on the way say.
 
     Attributes:
+        direction: Which of its rules were asked.
         host: Name of the host endpoint; empty for a pod.
         decided: Whether they have allowed or denied it.
         selecting: Those that select the endpoint, and are asked there.
     """
 
+    direction: enums.Direction
     chain: program.Chain
     host: str
     decided: bool
@@ -176,32 +178,26 @@ class Asker:
             queries, judged.denied.tolist(), self._engine.trace(judged.egress.traces),
             self._engine.trace(judged.ingress.traces), pending, strict=True,
         )  # fmt: skip
-        said = [
-            self._said(direction, side.parts, len(edges))
-            for direction, side in (
-                (enums.Direction.EGRESS, judged.egress),
-                (enums.Direction.INGRESS, judged.ingress),
-            )
-        ]
+        said = [self._said(side.parts, len(edges)) for side in (judged.egress, judged.ingress)]
         return [Answer(*row, *both) for row, *both in zip(rows, *said, strict=True)]
 
-    def _said(
-        self, direction: enums.Direction, parts: Sequence[evaluate.Part], count: int
-    ) -> list[tuple[Said, ...]]:
+    def _said(self, parts: Sequence[evaluate.Part], count: int) -> list[tuple[Said, ...]]:
         found: list[list[Said]] = [[] for _ in range(count)]
         for part in parts:
             hits = self._engine.trace(part.traces)
             for i in np.flatnonzero(part.judged).tolist():
                 subject = int(part.subjects[i])
-                if part.hosts:
-                    host = self._engine.world.hosts.endpoints[subject].name
-                    selecting = self._engine.selecting_host(subject, direction, part.chain)
-                else:
-                    host, selecting = "", self._engine.selecting(subject, direction)
+                host = self._engine.world.hosts.endpoints[subject].name if part.hosts else ""
                 found[i].append(Said(
-                    part.chain, host, bool(part.decided[i]), bool(part.denied[i]), hits[i], selecting
+                    part.direction, part.chain, host, bool(part.decided[i]), bool(part.denied[i]), hits[i],
+                    self._selecting(part, subject),
                 ))  # fmt: skip
         return [tuple(one) for one in found]
+
+    def _selecting(self, part: evaluate.Part, subject: int) -> tuple[objects.Policy, ...]:
+        if part.hosts:
+            return self._engine.selecting_host(subject, part.direction, part.chain)
+        return self._engine.selecting(subject, part.direction)
 
     def ends(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Source and destination: number of the pod, or `world.NOBODY`, and 16 bytes of address.

@@ -1,40 +1,80 @@
-"""The host endpoints that connections meet on their way out and in."""
+"""The chains of host endpoints that connections go through, on the host of either end.
+
+The order is the kernel's (felix/rules/static.go, dispatch.go): a packet meets the endpoint of the interface
+that it comes in by, then the policies of pods, then the endpoint of the interface that it goes out by. One of
+all interfaces is that of the pods' own interfaces too; but untracked policies know no such endpoint.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from policy import hosts, world
+from model import enums
+from policy import hosts, program, world
 
 Codes = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
+
+_INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """One chain, and who goes through it.
+
+    Attributes:
+        direction: Whose rules are asked there: those about what comes in to the host, or about what goes out.
+        hosts: The number of the host endpoint that each connection meets, or `hosts.NONE`.
+    """
+
+    direction: enums.Direction
+    chain: program.Chain
+    hosts: Codes
+
+    def take(self, rows: Rows | Codes) -> Stop:
+        """Some of the connections."""
+        return Stop(self.direction, self.chain, self.hosts[rows])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Way:
-    """Host endpoints by their numbers, as columns; `hosts.NONE` for none.
+    """What connections meet on the host of one of their ends, before that end's policies and after them."""
 
-    Attributes:
-        own: That whose host is itself an end of the connection.
-        passed: That whose host passes it on, to or from a pod of its own.
-    """
-
-    own: Codes
-    passed: Codes
+    before: tuple[Stop, ...] = ()
+    after: tuple[Stop, ...] = ()
 
     def take(self, rows: Rows | Codes) -> Way:
-        """Some of the rows."""
-        return Way(self.own[rows], self.passed[rows])
+        """Some of the connections."""
+        return Way(*(tuple(stop.take(rows) for stop in stops) for stops in (self.before, self.after)))
+
+    def __iter__(self) -> Iterator[Stop]:
+        return iter((*self.before, *self.after))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Met:
+    """The host endpoints in front of both ends, as far as a connection can meet them.
+
+    Attributes:
+        outer: By the interface to other hosts; and `inner` by that of the pod.
+        is_pod: Whether that end is a pod.
+    """
+
+    outer: Codes
+    inner: Codes
+    is_pod: Mask
 
 
 def ways(whole: world.World, ends: world.Ends, src: Codes, dst: Codes) -> tuple[Way, Way]:
-    """What connections meet on their way out, and on their way in.
+    """What connections meet on the host of their source, and on that of their destination.
 
-    What a host has with its own pods, or with itself, meets none. Nor does what is on its way to a pod of
-    another node inside of a packet between the two hosts, unless the endpoint is of all interfaces.
+    A host reaches its own pods without any of this, and they it with nothing but ``preDNAT``. What is on its
+    way to another node's pod inside of a packet between both hosts does not show at an interface of a name.
 
     Args:
         whole: Who there is.
@@ -42,16 +82,54 @@ def ways(whole: world.World, ends: world.Ends, src: Codes, dst: Codes) -> tuple[
         src: The number of each one's source among these.
         dst: The number of its destination.
     """
-    nodes, having = whole.nodes_of(ends), whole.hosts.having(ends.packed)
-    is_pod = ends.pods != world.NOBODY
-    met = np.where(~is_pod & (having != hosts.NONE), having, whole.hosts.in_front(nodes))
-    apart = (nodes[src] != nodes[dst]) | (nodes[src] == world.NOBODY)
-    carried = is_pod[dst] & (nodes[src] != world.NOBODY)
+    if not len(whole.hosts):
+        return Way(), Way()
+    nodes, is_pod = whole.nodes_of(ends), ends.pods != world.NOBODY
+    here, itself = nodes != world.NOBODY, ends.packed[src] == ends.packed[dst]
+    same = (nodes[src] == nodes[dst]) & here[src]
+    in_front = np.where(is_pod, whole.hosts.in_front(nodes), whole.hosts.at(ends.packed, nodes))
+    carried = is_pod[dst] & here[src]
     found = []
     for end in (src, dst):
-        seen = apart & ~(carried & whole.hosts.unseen(met[end], ends.packed[dst]))
-        found.append(Way(*(
-            np.where(seen & (is_pod[end] == passing), met[end], np.int32(hosts.NONE))
-            for passing in (False, True)
-        )))  # fmt: skip
-    return found[0], found[1]
+        hidden = carried & whole.hosts.unseen(in_front[end], ends.packed[dst])
+        found.append(_Met(
+            outer=_where(~same & ~hidden, in_front[end]),
+            inner=_where(is_pod[end] & ~itself.all(axis=1), whole.hosts.of_all_interfaces(nodes[end])),
+            is_pod=is_pod[end],
+        ))  # fmt: skip
+    one, other = found
+    return _out(whole.hosts, one, forwarded=is_pod[dst] | ~same), _into(
+        whole.hosts, other, from_pod=is_pod[src] | ~same
+    )
+
+
+def _where(mask: Mask, numbers: Codes) -> Codes:
+    return np.where(mask, numbers, np.int32(hosts.NONE))
+
+
+def _out(known: hosts.Hosts, met: _Met, *, forwarded: Mask) -> Way:
+    own, passed = _where(~met.is_pod, met.outer), _where(met.is_pod, met.outer)
+    return Way(
+        before=(
+            Stop(_INGRESS, program.Chain.PRE_DNAT, met.inner),
+            Stop(_INGRESS, program.Chain.FORWARD, _where(forwarded, met.inner)),
+        ),
+        after=(
+            Stop(_EGRESS, program.Chain.UNTRACKED, known.named(own)),
+            Stop(_EGRESS, program.Chain.NORMAL, own),
+            Stop(_EGRESS, program.Chain.FORWARD, passed),
+        ),
+    )  # fmt: skip
+
+
+def _into(known: hosts.Hosts, met: _Met, *, from_pod: Mask) -> Way:
+    own, passed = _where(~met.is_pod, met.outer), _where(met.is_pod, met.outer)
+    return Way(
+        before=(
+            Stop(_INGRESS, program.Chain.UNTRACKED, known.named(met.outer)),
+            Stop(_INGRESS, program.Chain.PRE_DNAT, met.outer),
+            Stop(_INGRESS, program.Chain.NORMAL, own),
+            Stop(_INGRESS, program.Chain.FORWARD, passed),
+        ),
+        after=(Stop(_EGRESS, program.Chain.FORWARD, _where(from_pod, met.inner)),),
+    )  # fmt: skip

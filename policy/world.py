@@ -81,8 +81,9 @@ class World:
             )
         )  # fmt: skip
         self.labels = labelsets.LabelSets([end.labels for end in endpoints])
-        self._cells = cells.Cells([*networks, *(net for one in self._sets for net in one.nets)])
-        self._covers = [self._cells.within(one.nets) for one in self._sets]
+        around = endpoints[len(self.pods) :]
+        self._cells = cells.Cells([*networks, *(net for one in around for net in one.nets)])
+        self._covers = [self._cells.within(one.nets) for one in around]
         self._tables, self._table_of = _port_tables([*self.pods, *hosts])
         self.names = transports.NameSets(self._tables)
         nodes = _node_numbers(found)
@@ -126,10 +127,9 @@ class World:
         return np.where(ends.pods == NOBODY, hosts, of_pods)
 
     def covered(self, members: selector.Selector) -> Mask | None:
-        """Which cells lie in a network set that a selector matches; None where no set matches."""
+        """Which cells lie in a network set, or are a host endpoint's, that a selector matches; or None."""
         if members not in self._covered:
-            sets = slice(len(self.pods), len(self.pods) + len(self._sets))
-            matched = self.labels.matching(members)[self.labels.codes[sets]]
+            matched = self.labels.matching(members)[self.labels.codes[len(self.pods) :]]
             which = [self._covers[i] for i in np.flatnonzero(matched)]
             self._covered[members] = np.logical_or.reduce(which) if which else None
         return self._covered[members]

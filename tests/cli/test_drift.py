@@ -25,6 +25,10 @@ POLICY = {
     "spec": {"podSelector": {"matchLabels": {"app": "cart"}},
              "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 80}]}]},
 }  # fmt: skip
+HOST = {
+    "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint", "metadata": {"name": "node-9"},
+    "spec": {"node": "node-9", "interfaceName": "eth0", "expectedIPs": ["192.0.2.9"]},
+}  # fmt: skip
 RULE, END = "ingress|default|knp:shop/cart|allow|0", "ingress|default|end-of-tier|deny|-1"
 
 
@@ -57,7 +61,7 @@ def found(
     """What is found once some connections are recorded."""
     folder = tmp_path / "cluster"
     folder.mkdir()
-    items = [POLICY, _pod("cart", "10.0.0.2"), _pod("web", "10.0.0.1")]
+    items = [POLICY, HOST, _pod("cart", "10.0.0.2"), _pod("web", "10.0.0.1")]
     (folder / "a.json").write_text(json.dumps({"kind": "List", "items": items}))
     measured = metrics.Metrics(prometheus_client.CollectorRegistry())
     named = naming.Naming(measured)
@@ -114,3 +118,9 @@ def test_many_are_counted(found: Callable[..., list[audit.Finding]]) -> None:
     many = found(*(_flow("", port, "allow") for port in range(1000, 1025)))
     assert len(many) == 21
     assert many[-1].sentence == "5 more edges to which something else was done than the policies say."
+
+
+def test_what_host_endpoints_decide_is_not_compared(found: Callable[..., list[audit.Finding]]) -> None:
+    """Which ports they keep open is set elsewhere, and what they judge before translation is not recorded."""
+    host = {"dst_address": "192.0.2.9", "dst_namespace": "", "dst_pod": ""}
+    assert found(_flow("web", 22, "deny", **host), _flow("web", 8080, "allow", **host)) == []

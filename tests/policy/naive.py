@@ -8,6 +8,7 @@ import ipaddress
 from model import cluster, enums
 from policy import objects, selector, subjects
 
+INGRESS, EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -46,42 +47,87 @@ class Naive:
         return _is_denied(egress) or _is_denied(ingress), egress, ingress
 
     def _egress(self, flow: Flow) -> list[str]:
-        pods = []
-        if flow.src.pod is not None and flow.src.pod != flow.dst.pod:
-            pods = self._judge(self.pods[flow.src.pod], enums.Direction.EGRESS, flow)
-        return pods if _is_denied(pods) else [*pods, *self._at_host(flow.src, flow, enums.Direction.EGRESS)]
+        """As a packet goes: in by the pod's interface, its policies, out by an interface of the host."""
+        pod, trace = flow.src.pod, []
+        same, itself = self._is_one_node(flow), flow.src.pod == flow.dst.pod
+        whole = self._of_all(flow.src) if pod is not None and not itself else None
+        if whole is not None:
+            early = self._early(whole, ("preDNAT",), flow, INGRESS, trace)
+            if not early and (flow.dst.pod is not None or not same):
+                self._forward(whole, flow, INGRESS, trace)
+        if _is_denied(trace):
+            return trace
+        if pod is not None and not itself:
+            trace += self._judge(self.pods[pod], EGRESS, flow)
+        host = self._outer(flow.src, flow)
+        if _is_denied(trace) or host is None:
+            return trace
+        if pod is not None:
+            self._forward(host, flow, EGRESS, trace)
+        elif not self._early(host, ("doNotTrack",), flow, EGRESS, trace):
+            self._normal(host, flow, EGRESS, trace)
+        return trace
 
     def _ingress(self, flow: Flow) -> list[str]:
-        hosts = self._at_host(flow.dst, flow, enums.Direction.INGRESS)
-        if flow.dst.pod is None or flow.src.pod == flow.dst.pod or _is_denied(hosts):
-            return hosts
-        pod = self.pods[flow.dst.pod]
-        if flow.src.pod is None and pod.node and self._node(flow.src.address) == pod.node:
-            return hosts
-        return [*hosts, *self._judge(pod, enums.Direction.INGRESS, flow)]
-
-    def _at_host(self, end: End, flow: Flow, direction: enums.Direction) -> list[str]:
-        """What the host endpoint of one end does to what it sees of the connection."""
-        place = self._host_endpoint(end)
-        if place is None or self._is_hidden(place, flow):
-            return []
-        host, early = self.hosts[place], ["preDNAT"] if direction is enums.Direction.INGRESS else []
-        trace: list[str] = []
-        if direction is enums.Direction.INGRESS or end.pod is None:
-            early.insert(0, "doNotTrack")
-        safe = _is_failsafe(flow, direction)
-        for word in () if safe else early:
-            mine = [one for one in self._applying(host, direction, early=True) if one.early == word]
-            if self._through(mine, direction, flow, trace, ends=False):
-                return trace
-        if end.pod is not None:
-            forward = [one for one in self._applying(host, direction) if one.forward]
-            self._through(forward, direction, flow, trace, ends=True)
-        elif not safe and not self._through(
-            self._applying(host, direction), direction, flow, trace, ends=True
-        ):
-            self._profiles(host, direction, flow, trace)
+        pod, trace = flow.dst.pod, []
+        same, itself = self._is_one_node(flow), flow.src.pod == flow.dst.pod
+        host = self._outer(flow.dst, flow)
+        if host is not None and not self._early(host, ("doNotTrack", "preDNAT"), flow, INGRESS, trace):
+            if pod is None:
+                self._normal(host, flow, INGRESS, trace)
+            else:
+                self._forward(host, flow, INGRESS, trace)
+        if pod is None or itself or _is_denied(trace):
+            return trace
+        if flow.src.pod is not None or not same:
+            trace += self._judge(self.pods[pod], INGRESS, flow)
+            whole = self._of_all(flow.dst)
+            if whole is not None and not _is_denied(trace):
+                self._forward(whole, flow, EGRESS, trace)
         return trace
+
+    def _early(
+        self, place: int, words: tuple[str, ...], flow: Flow, direction: enums.Direction, trace: list[str]
+    ) -> bool:
+        """Whether policies have decided that act before others; none is about a failsafe port."""
+        if _is_failsafe(flow, direction):
+            return False
+        for word in words:
+            if word == "doNotTrack" and self.cluster.host_endpoints[place].interface == "*":
+                continue
+            applying = self._applying(self.hosts[place], direction, early=True)
+            mine = [one for one in applying if one.early == word]
+            if self._through(mine, direction, flow, trace, ends=False):
+                return True
+        return False
+
+    def _forward(self, place: int, flow: Flow, direction: enums.Direction, trace: list[str]) -> None:
+        mine = [one for one in self._applying(self.hosts[place], direction) if one.forward]
+        self._through(mine, direction, flow, trace, ends=True)
+
+    def _normal(self, place: int, flow: Flow, direction: enums.Direction, trace: list[str]) -> None:
+        mine = self._applying(self.hosts[place], direction)
+        if not _is_failsafe(flow, direction) and not self._through(mine, direction, flow, trace, ends=True):
+            self._profiles(self.hosts[place], direction, flow, trace)
+
+    def _node_of(self, end: End) -> str:
+        return self.pods[end.pod].node if end.pod is not None else self._node(end.address)
+
+    def _is_one_node(self, flow: Flow) -> bool:
+        return bool(self._node_of(flow.src)) and self._node_of(flow.src) == self._node_of(flow.dst)
+
+    def _of_all(self, end: End) -> int | None:
+        """The host endpoint of all interfaces of a pod's node."""
+        node = self._node_of(end)
+        return next((
+            i for i, one in enumerate(self.cluster.host_endpoints)
+            if node and one.node == node and one.interface == "*"
+        ), None)  # fmt: skip
+
+    def _outer(self, end: End, flow: Flow) -> int | None:
+        """The host endpoint of the interface to other hosts, where it sees the connection."""
+        place = self._host_endpoint(end)
+        return None if place is None or self._is_hidden(place, flow) else place
 
     def _profiles(
         self, host: subjects.Endpoint, direction: enums.Direction, flow: Flow, trace: list[str]
@@ -91,25 +137,28 @@ class Naive:
             if name == "projectcalico-default-allow":
                 trace.append(f"{head}|pro:{name}|allow|0")
                 return
-            for profile in (one for one in self.policies.profiles if one.name == name):
-                rules = profile.ingress if direction is enums.Direction.INGRESS else profile.egress
-                for index, rule in enumerate(rules):
-                    if rule.action is objects.RuleAction.LOG or not self.matches(rule, flow):
-                        continue
-                    trace.append(f"{head}|pro:{name}|{rule.action}|{index}")
-                    if rule.action is objects.RuleAction.PASS:
-                        break
-                    return
+            mine = [one for one in self.policies.profiles if one.name == name]
+            if not mine:
+                trace.append(f"{head}|pro:{name}|deny|0")
+                return
+            rules = mine[0].ingress if direction is INGRESS else mine[0].egress
+            for index, rule in enumerate(rules):
+                if rule.action is objects.RuleAction.LOG or not self.matches(rule, flow):
+                    continue
+                trace.append(f"{head}|pro:{name}|{rule.action}|{index}")
+                if rule.action is objects.RuleAction.PASS:
+                    break
+                return
         trace.append(f"{head}|no-profile|deny|-1")
 
     def _host_endpoint(self, end: End) -> int | None:
         """By its address; or its node's: that which has its address, that of all interfaces, the only one."""
         bodies = self.cluster.host_endpoints
         if end.pod is None:
-            for i, one in enumerate(bodies):
-                if str(end.address) in one.addresses:
-                    return i
-        node = self.pods[end.pod].node if end.pod is not None else self._node(end.address)
+            having = [i for i, one in enumerate(bodies) if str(end.address) in one.addresses]
+            if having:
+                return min(having, key=lambda i: bodies[i].interface == "*")
+        node = self._node_of(end)
         own = {text for one in self.cluster.nodes if one.name == node for text in one.addresses}
         here = [i for i, one in enumerate(bodies) if node and one.node == node]
         named = [i for i in here if bodies[i].interface != "*"]
@@ -123,18 +172,14 @@ class Naive:
 
     def _is_hidden(self, place: int, flow: Flow) -> bool:
         """Whether both ends are of one host, or whether it travels in a packet of another."""
-        src, dst = (
-            self.pods[end.pod].node if end.pod is not None else self._node(end.address)
-            for end in (flow.src, flow.dst)
-        )
-        if src and src == dst:
+        if self._is_one_node(flow):
             return True
         inside = any(
             pool.encapsulated and flow.dst.address in ipaddress.ip_network(pool.network)
             for pool in self.cluster.pools
         )
         named = self.cluster.host_endpoints[place].interface != "*"
-        return named and bool(src) and flow.dst.pod is not None and inside
+        return named and bool(self._node_of(flow.src)) and flow.dst.pod is not None and inside
 
     def _applying(
         self, end: subjects.Endpoint, direction: enums.Direction, *, early: bool = False
@@ -231,7 +276,10 @@ class Naive:
         """The pod, or the host endpoint that is expected to have the address."""
         if end.pod is not None:
             return self.pods[end.pod]
-        return next((one for one in self.hosts if any(end.address in net for net in one.nets)), None)
+        having = [i for i, one in enumerate(self.hosts) if any(end.address in net for net in one.nets)]
+        if not having:
+            return None
+        return self.hosts[min(having, key=lambda i: self.cluster.host_endpoints[i].interface == "*")]
 
     def _names(self, end: End, protocol: int, port: int) -> set[str]:
         itself = self._itself(end)

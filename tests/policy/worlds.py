@@ -80,8 +80,8 @@ class Maker:
                     "projectcalico-default-allow", "one", "gone"
                 )) if self.maybe() else []}  # fmt: skip
                 spec |= {"interfaceName": interface} if interface else {}
-                if addresses and (not interface or self.maybe()):
-                    spec["expectedIPs"] = [addresses.pop(0)]
+                if not interface or self.maybe():
+                    spec["expectedIPs"] = [self.one(tuple(addresses))]
                 ports = [
                     {"name": self.one(NAMES), "port": self.one(PORTS), "protocol": self.one(("TCP", "UDP"))}
                 ]
