@@ -154,7 +154,7 @@ class Corrector:
         return sum(self._rename(halves.old, halves.new) for halves in corrections.behind(self._ledger, since))
 
     def _rename(self, old: pa.RecordBatch, wanted: pa.RecordBatch | None = None) -> int:
-        new, sure = self._naming.again(wanted or old)
+        new, sure = self._naming.again(wanted or old, judge=wanted is None)
         kept = columns.array(np.flatnonzero(sure), pa.int64())
         return self._offer(old.take(kept), new.take(kept))
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cli import connections
 from collector import traces
 from enrich import enricher, identity, names
-from model import address, cluster, columns, enums, manifest
+from model import address, cluster, columns, enums, manifest, policyhit
 from policy import evaluate, objects, parse, world
 from policy import subjects as endpoints
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
 
 Labels = Callable[[Collection[int]], Mapping[int, dict[str, str]]]
 
@@ -25,8 +27,12 @@ _Alike = tuple[str, int, str, str, str]
 
 _AT_ONCE = 1_000
 """So many flows are judged together: what is held for each is given back before the next."""
+_MOST_SUBJECTS = 10_000
+"""So many different pods are remembered as known; each run of a job may have labels of its own."""
 _SETTLED = 30 * 1_000_000_000
 """So long after a change of policies a dataplane does what they say."""
+_BEHIND = 120 * 1_000_000_000
+"""So far behind may be what is known; who writes it says at least every half minute that it knows all."""
 _FILLED = ("egress_action", "ingress_action", "policy_trace", "deciding_rule", "attribution")
 _HERE = {
     enums.Direction.EGRESS: (enums.Reporter.SRC, enums.Reporter.BOTH),
@@ -42,31 +48,33 @@ class Given:
         serial: Another one after each change; 0 before any is known, -1 where not all are understood.
         changed: When that was, in ns since 1970.
         around: What they are read with: namespaces, accounts, network sets.
-        policies: Those that can select pods of some namespaces, and the tiers and profiles.
+        policies: Those of one namespace; under no name those of none, with tiers and profiles.
     """
 
     serial: int
     changed: int
     around: Callable[[], Iterable[manifest.Document]]
-    policies: Callable[[Collection[str]], Iterable[manifest.Document]]
+    policies: Callable[[str], Iterable[manifest.Document]]
 
 
 class Evaluator:
-    """Judges flows of this node's pods. It keeps the policies that select these, as Felix does."""
+    """Judges flows of this node's pods. It keeps the policies that select these, as Felix does.
+
+    A connection keeps what was said of it when it began, as it keeps what was done to it then.
+    """
 
     def __init__(self) -> None:
-        self._serial = 0
-        self._subjects: dict[_Alike, cluster.Pod] = {}
-        self._policies = objects.policy_set((), (), ())
-        self._around = cluster.Cluster()
+        self._rules = _Rules()
+        self._connections = connections.Connections()
 
     def attribute(
         self, flows: pa.RecordBatch, known: names.Names, labels: Labels, given: Given
     ) -> pa.RecordBatch:
         """The same flows; with the trace that the policies give those of which no rule is known.
 
-        A flow of which they say something else than was done to it stays without. So does one that is older
-        than the last change of them, and one between ends that are not known well enough.
+        A flow of which they say something else than was done to it stays without. So does one that began
+        before the last change of them, or later than anything is known of, and one between ends that are not
+        known well enough.
 
         Args:
             flows: A batch of stage ``IDENTITY``.
@@ -78,36 +86,107 @@ class Evaluator:
             ManifestError: If a policy is not understood.
             StoreError: If label sets are in a ledger that does not answer.
         """
-        if given.serial <= 0:
+        rows = np.flatnonzero(_unattributed(flows))
+        if given.serial <= 0 or not len(rows):
             return flows
-        rows = np.flatnonzero(_unattributed(flows, given.changed + _SETTLED))
-        codes = np.zeros(len(rows), np.int32)
-        told: list[traces.Trace] = []
-        for start in range(0, len(rows), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            some = flows.take(columns.array(rows[part], pa.int64()))
+        keys = connections.keys(flows)[rows]
+        told = self._connections.find(keys)
+        began = columns.numbers(flows.column("started"))[rows]
+        fresh = (told < 0) & (began >= given.changed + _SETTLED) & (began <= known.as_of + _BEHIND)
+        for places in _parts(np.flatnonzero(fresh)):
+            some = flows.take(columns.array(rows[places], pa.int64()))
             found, new = self._judged(some, _met(some, known, labels), given)
-            codes[part] = found + len(told)
-            told += new
-        return _filled(flows, rows, codes, told) if told else flows
+            told[places] = self._connections.add(keys[places], found, new)
+        self._connections.seen(keys[told >= 0])
+        return _filled(flows, rows, told, self._connections.traces)
 
     def _judged(self, flows: pa.RecordBatch, met: _Met, given: Given) -> tuple[Codes, list[traces.Trace]]:
-        self._learn(given, met.on(columns.coded(flows, "node")[1]))
-        found = dataclasses.replace(self._around, pods=tuple(met.pods.values()), nodes=met.nodes)
-        return _judged(flows, evaluate.Engine(self._policies, found), met)
+        nodes = columns.coded(flows, "node")[1]
+        self._rules.learn(given, met.on(nodes))
+        around = self._rules.around
+        hosts = tuple(one for one in around.host_endpoints if one.node in nodes)
+        found = dataclasses.replace(
+            around, pods=tuple(met.pods.values()), nodes=met.nodes, host_endpoints=hosts
+        )
+        engine = evaluate.Engine(self._rules.policies, found)
+        return _judged(flows, engine, met, self._rules)
 
-    def _learn(self, given: Given, subjects: Mapping[_Alike, cluster.Pod]) -> None:
-        if given.serial == self._serial and subjects.keys() <= self._subjects.keys():
-            return
-        if given.serial != self._serial:
-            self._around = cluster.read(given.around())
-            self._subjects = {}
-        self._subjects |= subjects
-        here = dataclasses.replace(self._around, pods=tuple(self._subjects.values()), network_sets=())
-        labels = [end.labels for end in endpoints.endpoints(here)]
-        policies = given.policies({pod.namespace for pod in here.pods})
-        self._policies = parse.parse(one for one in policies if _matters(one, labels))
-        self._serial = given.serial
+
+class _Rules:
+    """The policies that select this node's pods and host endpoints.
+
+    Attributes:
+        policies: These.
+        around: What policies are read with.
+    """
+
+    def __init__(self) -> None:
+        self._serial = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self.policies = objects.policy_set((), (), ())
+        self.around = cluster.Cluster()
+        self._all: dict[str, objects.PolicySet] = {}
+        self._subjects: set[_Alike] = set()
+        self._kept: dict[str, objects.Policy] = {}
+        self._asked: dict[tuple[str, enums.Direction], tuple[bool, bool]] = {}
+
+    def learn(self, given: Given, subjects: Mapping[_Alike, cluster.Pod]) -> None:
+        """Have all policies that select one of these pods, beside those that select others here.
+
+        Raises:
+            ManifestError: If a policy is not understood.
+        """
+        if given.serial != self._serial or len(self._subjects) > _MOST_SUBJECTS:
+            self._forget()
+            self._serial = 0  # until all of it is read
+            self.around = cluster.read(given.around())
+            self._all[""] = parse.parse(given.policies(""))
+            self._select(_labels(self.around, ()))
+            self._serial = given.serial
+        new = {alike: pod for alike, pod in subjects.items() if alike not in self._subjects}
+        if new:
+            for namespace in {pod.namespace for pod in new.values()} - self._all.keys():
+                self._all[namespace] = parse.parse(given.policies(namespace))
+            self._select(_labels(self.around, tuple(new.values())))
+            self._subjects |= new.keys()
+
+    def _select(self, labels: Sequence[Mapping[str, str]]) -> None:
+        for policy in (one for part in self._all.values() for one in part.policies):
+            if policy.identity not in self._kept and any(policy.subjects.matches(one) for one in labels):
+                self._kept[policy.identity] = policy
+        whole = self._all[""]
+        declared = [tier for tier in whole.tiers if tier.declared]
+        self.policies = objects.policy_set(declared, self._kept.values(), whole.profiles)
+
+    def asks(self, policy: objects.Policy, direction: enums.Direction) -> tuple[bool, bool]:
+        """Whether one of its rules is about a service, and whether one is about the source's port."""
+        key = policy.identity, direction
+        if key not in self._asked:
+            rules = policy.rules(direction)
+            self._asked[key] = any(map(_is_about_service, rules)), any(map(_is_about_source_port, rules))
+        return self._asked[key]
+
+
+def _labels(around: cluster.Cluster, pods: tuple[cluster.Pod, ...]) -> list[Mapping[str, str]]:
+    """The labels of pods, or of the host endpoints where no pods are given."""
+    hosts = () if pods else around.host_endpoints
+    here = dataclasses.replace(around, pods=pods, network_sets=(), host_endpoints=hosts)
+    return [end.labels for end in endpoints.endpoints(here)]
+
+
+def _parts(places: Rows) -> Iterator[Rows]:
+    return (places[start : start + _AT_ONCE] for start in range(0, len(places), _AT_ONCE))
+
+
+def _is_about_service(rule: objects.Rule) -> bool:
+    return bool(rule.source.service or rule.destination.service)
+
+
+def _is_about_source_port(rule: objects.Rule) -> bool:
+    peer = rule.source
+    return bool(peer.ports or peer.not_ports or peer.port_names or peer.not_port_names)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -181,41 +260,34 @@ def _pod(who: identity.Identity, text: str, labels: dict[str, str]) -> cluster.P
     )  # fmt: skip
 
 
-def _matters(document: manifest.Document, labels: Sequence[Mapping[str, str]]) -> bool:
-    """Whether it is a policy that selects one of these, or what policies are ordered by."""
-    if document.kind in ("Tier", "Profile"):
-        return True
-    found = parse.parse([document]).policies
-    return any(policy.subjects.matches(one) for policy in found for one in labels)
-
-
-def _unattributed(flows: pa.RecordBatch, since: int) -> Mask:
+def _unattributed(flows: pa.RecordBatch) -> Mask:
     found = columns.equal(flows, "attribution", enums.Attribution.PROBE)
     found &= columns.equal(flows, "verdict", enums.Verdict.DENIED)
     found |= columns.equal(flows, "attribution", enums.Attribution.NONE)
     found &= ~columns.equal(flows, "reporter", enums.Reporter.NONE)
-    recent: Mask = columns.numbers(flows.column("started")) >= since
-    return found & recent
+    return found
 
 
-def _is_sure(engine: evaluate.Engine, direction: enums.Direction, pods: Codes, flows: pa.RecordBatch) -> Mask:
-    """Whether all is known that the policies of each end speak of.
+def _is_sure(engine: evaluate.Engine, side: evaluate.Side, flows: pa.RecordBatch, rules: _Rules) -> Mask:
+    """Whether all is known that the policies speak of which have a say.
 
     What is behind services is not; and whoever was denied before there was a connection may have no port.
     """
-    by_service, by_port = (
-        np.zeros(len(engine.world.pods) + 1, bool) for _ in range(2)
-    )  # nobody's is the last
-    for i in range(len(engine.world.pods)):
-        for rule in (one for policy in engine.selecting(i, direction) for one in policy.rules(direction)):
-            by_service[i] |= bool(rule.source.service or rule.destination.service)
-            peer = rule.source
-            by_port[i] |= bool(peer.ports or peer.not_ports or peer.port_names or peer.not_port_names)
-    sure: Mask = ~by_service[pods] & ~(by_port[pods] & (columns.numbers(flows.column("src_port")) == 0))
+    sure, unseen = np.ones(len(flows), bool), columns.numbers(flows.column("src_port")) == 0
+    for part in side.parts:
+        asking = np.where(part.judged, part.subjects, np.int32(world.NOBODY))
+        for subject in np.unique(asking[asking != world.NOBODY]).tolist():
+            asked = [rules.asks(one, part.direction) for one in engine.selecting_at(part, subject)]
+            if any(by_service for by_service, _ in asked):
+                sure &= asking != subject
+            elif any(by_port for _, by_port in asked):
+                sure &= (asking != subject) | ~unseen
     return sure
 
 
-def _judged(flows: pa.RecordBatch, engine: evaluate.Engine, met: _Met) -> tuple[Codes, list[traces.Trace]]:
+def _judged(
+    flows: pa.RecordBatch, engine: evaluate.Engine, met: _Met, rules: _Rules
+) -> tuple[Codes, list[traces.Trace]]:
     """The number of each flow's trace, and the traces; an empty one where nothing can be said."""
     count = len(flows)
     judged = engine.judge(evaluate.Edges(
@@ -225,43 +297,74 @@ def _judged(flows: pa.RecordBatch, engine: evaluate.Engine, met: _Met) -> tuple[
             for name in ("protocol", "src_port", "dst_port", "icmp_type", "icmp_code")
         },
     ))  # fmt: skip
-    known = met.known[:count] & met.known[count:]
+    sure = met.known[:count] & met.known[count:]
     sides = []
-    for direction, side, pods in (
-        (enums.Direction.EGRESS, judged.egress, met.numbers[:count]),
-        (enums.Direction.INGRESS, judged.ingress, met.numbers[count:]),
-    ):
+    for direction, side in (
+        (enums.Direction.EGRESS, judged.egress), (enums.Direction.INGRESS, judged.ingress)
+    ):  # fmt: skip
         here = np.logical_or.reduce([columns.equal(flows, "reporter", one) for one in _HERE[direction]])
-        known &= _is_sure(engine, direction, pods, flows) | ~here
+        sure &= _is_sure(engine, side, flows, rules) | ~here
         sides.append((np.where(here, side.traces, 0), here & side.denied))
     (out, refused), (into, denied) = sides
-    known &= (refused | denied) == columns.equal(flows, "verdict", enums.Verdict.DENIED)
+    sure &= (refused | denied) == columns.equal(flows, "verdict", enums.Verdict.DENIED)
     into = np.where(refused, 0, into)  # it got no further
-    pairs, codes = np.unique(np.where(known, out.astype(np.int64) << 32 | into, 0), return_inverse=True)
-    hits = engine.hits
-    told = [
-        traces.summarise([
-            hits[number] for code in (pair >> 32, pair & 0xFFFFFFFF) for number in engine.traces[code]
-        ])
-        for pair in pairs.tolist()
-    ]  # fmt: skip
-    return codes.astype(np.int32), [_evaluated(one) for one in told]
+    pairs, codes = np.unique(np.where(sure, out.astype(np.int64) << 32 | into, 0), return_inverse=True)
+    both = [engine.trace(np.array([pair >> 32, pair & 0xFFFFFFFF], np.int32)) for pair in pairs.tolist()]
+    return codes.astype(np.int32), [_evaluated(*each) for each in both]
 
 
-def _evaluated(trace: traces.Trace) -> traces.Trace:
-    return dataclasses.replace(trace, attribution=enums.Attribution.EVALUATED.value) if trace.text else trace
+def _evaluated(out: Sequence[policyhit.PolicyHit], into: Sequence[policyhit.PolicyHit]) -> traces.Trace:
+    """A trace whose actions are those of each end: a host endpoint's rules may be of the other direction."""
+    whole, (egress, ingress) = traces.summarise([*out, *into]), (traces.summarise(one) for one in (out, into))
+    return dataclasses.replace(
+        whole, egress_action=_decision(egress), ingress_action=_decision(ingress),
+        attribution=enums.Attribution.EVALUATED.value if whole.text else whole.attribution,
+    )  # fmt: skip
 
 
-def _filled(
-    flows: pa.RecordBatch, rows: npt.NDArray[np.int64], codes: Codes, told: Sequence[traces.Trace]
-) -> pa.RecordBatch:
-    known = np.array([bool(one.text) for one in told])[codes]
-    rows, codes = rows[known], codes[known]
+def _decision(trace: traces.Trace) -> str:
+    return policyhit.parse(trace.deciding_rule).action.value if trace.deciding_rule else ""
+
+
+def _filled(flows: pa.RecordBatch, rows: Rows, told: Codes, every: Sequence[traces.Trace]) -> pa.RecordBatch:
+    """Flows with what was told of some of their rows.
+
+    Args:
+        flows: The flows.
+        rows: Of which of them.
+        told: For each of these the number of its trace; negative where nothing was told.
+        every: The traces.
+    """
+    denies = np.array([enums.Action.DENY in (one.egress_action, one.ingress_action) for one in every], bool)
+    has_text = np.array([bool(one.text) for one in every], bool)
+    rows, told = rows[told >= 0], told[told >= 0]
+    # what was said when it began holds as long as nothing else is done to it
+    done = columns.equal(flows, "verdict", enums.Verdict.DENIED)[rows]
+    holds = has_text[told] & (denies[told] == done)
+    rows, told = rows[holds], told[holds]
+    if not len(rows):
+        return flows
+    there, codes = np.unique(told, return_inverse=True)
     for name in _FILLED:
         before, values = columns.coded(flows, name)
         after = before.copy()
         after[rows] = codes + len(values)
-        fresh = [getattr(one, "text" if name == "policy_trace" else name) for one in told]
+        fresh = [getattr(every[i], "text" if name == "policy_trace" else name) for i in there.tolist()]
         place = flows.schema.get_field_index(name)
         flows = flows.set_column(place, flows.schema.field(name), columns.text([*values, *fresh], after))
+    return flows
+
+
+def without(flows: pa.RecordBatch, rows: Mask) -> pa.RecordBatch:
+    """Flows of which some are again as if policies had said nothing of them."""
+    rows = rows & columns.equal(flows, "attribution", enums.Attribution.EVALUATED)
+    if not rows.any():
+        return flows
+    denied = columns.equal(flows, "verdict", enums.Verdict.DENIED)
+    for name in _FILLED:
+        before, values = columns.coded(flows, name)
+        blank = [enums.Attribution.NONE, enums.Attribution.PROBE] if name == "attribution" else ["", ""]
+        after = np.where(rows, len(values) + denied.astype(np.int32), before)
+        place = flows.schema.get_field_index(name)
+        flows = flows.set_column(place, flows.schema.field(name), columns.text([*values, *blank], after))
     return flows

@@ -24,6 +24,18 @@ _NAMELESS = (enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC, enums.Endpoi
 Listener = Callable[[changes.Changes], None]
 
 
+def _is_other(before: pa.RecordBatch, after: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Which rows have an end that is somebody else."""
+    other = np.zeros(len(before), bool)
+    for side in ("src", "dst"):
+        for name in (f"{side}_kind", f"{side}_namespace", f"{side}_pod"):
+            (codes, values), (codes_now, values_now) = columns.coded(before, name), columns.coded(after, name)
+            other |= np.array(values, object)[codes] != np.array(values_now, object)[codes_now]
+        ids = (columns.numbers(one.column(f"{side}_labels_id")) for one in (before, after))
+        other |= np.not_equal(*ids)
+    return other
+
+
 def _has(flows: pa.RecordBatch, name: str, *nothing: str) -> npt.NDArray[np.bool_]:
     """Which rows have something in a column that is none of these."""
     codes, values = columns.coded(flows, name)
@@ -111,8 +123,14 @@ class Naming:
     def _label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
         return self._feed.label_sets(ids) if self._feed else {}
 
-    def again(self, flows: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    def again(
+        self, flows: pa.RecordBatch, *, judge: bool = True
+    ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
         """Flows that have names already, by what is known now.
+
+        Args:
+            flows: The flows.
+            judge: Whether policies are asked again where an end is somebody else now.
 
         Returns:
             The same rows; and for which of them nothing is lost: no end that had a name is now of a time that
@@ -125,6 +143,8 @@ class Naming:
             for side in ("src", "dst"):
                 declined = self._answers(flows, side) == names.DECLINED
                 lost |= _has(flows, f"{side}_kind", *_NAMELESS) & (declined | unknown)
+            if judge:
+                named = self._attributed(evaluator.without(named, _is_other(flows, named)))
         return named, ~lost
 
     def _refresh(self) -> None:

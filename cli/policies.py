@@ -19,8 +19,10 @@ _limited = logs.Limited(__name__)
 _Key = tuple[str, str, str, str]
 """API group, kind, namespace, name."""
 
-_AROUND = ("Namespace", "ServiceAccount", "NetworkSet", "GlobalNetworkSet")
+_AROUND = ("Namespace", "ServiceAccount", "NetworkSet", "GlobalNetworkSet", "HostEndpoint", "IPPool")
 """What is no policy, and what policies speak of."""
+_LEFT_ALONE = ("Node", "Service", "ServiceAccount", "EndpointSlice")
+"""Kinds that say nothing about what rules look like here; what is behind services is not known on a node."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Policies:
         self._known = _known({})
         self._stale = False
         self._serial = self._changed = 0
+        self._heard: dict[_Key, tuple[int, str]] = {}
         self._refused: set[_Key] = set()
 
     def given(self) -> evaluator.Given:
@@ -61,10 +64,10 @@ class Policies:
     def _around(self) -> Iterator[manifest.Document]:
         return (one.document() for (_, kind, _, _), one in self._kept.items() if kind in _AROUND)
 
-    def _about(self, namespaces: Collection[str]) -> Iterator[manifest.Document]:
+    def _about(self, namespace: str) -> Iterator[manifest.Document]:
         return (
-            one.document() for (_, kind, namespace, _), one in self._kept.items()
-            if kind not in _AROUND and namespace in ("", *namespaces)
+            one.document() for (_, kind, space, _), one in self._kept.items()
+            if kind not in _AROUND and space == namespace
         )  # fmt: skip
 
     def known(self) -> collector.Policies:
@@ -79,26 +82,37 @@ class Policies:
 
     def take(self, revisions: Collection[changes.Revision]) -> None:
         """Learn what is new."""
-        ended: dict[_Key, _Kept] = {}
-        last: dict[tuple[_Key, int], int] = {}
+        last = {(key, one.valid_from): one.valid_to for key, one in _mattering(revisions)}
+        going_on = {key for (key, _), until in last.items() if until == identity.FOREVER}
+        for (key, since), until in last.items():
+            if until != identity.FOREVER and self._heard.get(key, (0, ""))[0] == since:
+                self._change(until)
+                if (
+                    key not in going_on
+                ):  # else what it was before stays, in case that what comes cannot be read
+                    self._heard.pop(key)
+                    self._kept.pop(key, None)
+                    self._refused.discard(key)
         for key, one in _mattering(revisions):
-            last[key, one.valid_from] = one.valid_to
+            stamp = one.valid_from, one.digest
+            # of several words about one revision the last counts; feeds say some of them twice
+            if last[key, one.valid_from] == identity.FOREVER and self._heard.get(key) != stamp:
+                self._heard[key] = stamp
+                self._change(one.valid_from)
+                self._replace(key, one)
+
+    def _change(self, moment: int) -> None:
+        self._stale = True
+        self._serial += 1
+        self._changed = max(self._changed, moment)
+
+    def _replace(self, key: _Key, one: changes.Revision) -> None:
+        good = self._good(one.document)
+        if good:
+            self._kept[key] = good
             self._refused.discard(key)
-            if one.valid_to != identity.FOREVER and key in self._kept:
-                ended[key] = self._kept.pop(key)
-            self._stale = True
-            self._serial += 1
-            self._changed = max(
-                self._changed, one.valid_from, 0 if one.valid_to == identity.FOREVER else one.valid_to
-            )
-        for key, one in _mattering(revisions):
-            # of several words about one revision the last counts
-            if last[key, one.valid_from] != identity.FOREVER:
-                continue
-            if (good := self._good(one.document)) or (good := ended.get(key)):
-                self._kept[key] = good
-            else:
-                self._refused.add(key)
+        else:
+            self._refused.add(key)
 
     @staticmethod
     def require(revisions: Iterable[changes.Revision]) -> None:
@@ -127,7 +141,7 @@ def _mattering(revisions: Iterable[changes.Revision]) -> Iterator[tuple[_Key, ch
     for one in revisions:
         # of accounts their labels alone matter, and few have any
         labelled = one.kind == "ServiceAccount" and one.document.field().at("metadata", "labels")
-        if labelled or one.kind not in ("Node", "Service", "ServiceAccount"):
+        if labelled or one.kind not in _LEFT_ALONE:
             yield (one.api_group, one.kind, one.namespace, one.name), one
 
 

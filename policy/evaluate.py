@@ -192,6 +192,12 @@ class Engine:
         """The policies that judge a host endpoint, by its number, in one direction and chain."""
         return self.of_hosts[direction, chain].selecting[host]
 
+    def selecting_at(self, part: Part, subject: int) -> tuple[objects.Policy, ...]:
+        """The policies of an endpoint that are asked in a part of a judgement."""
+        if part.hosts:
+            return self.selecting_host(subject, part.direction, part.chain)
+        return self.selecting(subject, part.direction)
+
     def pending(self) -> Engine | None:
         """What it would be if all that is staged were enforced, beside its namesake; None if nothing is."""
         if not self.policies.staged:

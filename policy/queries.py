@@ -190,14 +190,9 @@ class Asker:
                 host = self._engine.world.hosts.endpoints[subject].name if part.hosts else ""
                 found[i].append(Said(
                     part.direction, part.chain, host, bool(part.decided[i]), bool(part.denied[i]), hits[i],
-                    self._selecting(part, subject),
+                    self._engine.selecting_at(part, subject),
                 ))  # fmt: skip
         return [tuple(one) for one in found]
-
-    def _selecting(self, part: evaluate.Part, subject: int) -> tuple[objects.Policy, ...]:
-        if part.hosts:
-            return self._engine.selecting_host(subject, part.direction, part.chain)
-        return self._engine.selecting(subject, part.direction)
 
     def ends(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Source and destination: number of the pod, or `world.NOBODY`, and 16 bytes of address.

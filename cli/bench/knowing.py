@@ -112,7 +112,7 @@ class _Ledger:
         return self._table("policies")
 
     def watched(self) -> pa.Table:
-        return self._table("watched")
+        return _now(self._table("watched"), "as_of")
 
     def labels(self, ids: Collection[int]) -> pa.Table:
         every = pa.concat_tables(self._table("label_sets", poll) for poll in range(self.polls + 1))
@@ -121,12 +121,7 @@ class _Ledger:
 
     def flows(self) -> pa.RecordBatch:
         """What the pods of one node have in the interval that ends now."""
-        table = self._table("flows")
-        now = columns.array(np.full(table.num_rows, time.time_ns()), columns.TIME)
-        for name in ("time", "started"):
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, table.schema.field(name), now)
-        return table.combine_chunks().to_batches()[0]
+        return _now(self._table("flows"), "time", "started").combine_chunks().to_batches()[0]
 
     def _table(self, name: str, poll: int | None = None) -> pa.Table:
         poll = self.polls if poll is None else poll
@@ -135,6 +130,15 @@ class _Ledger:
             pa.ipc.open_stream(file) as reader,
         ):
             return reader.read_all()
+
+
+def _now(table: pa.Table, *names: str) -> pa.Table:
+    """A table some of whose times are now."""
+    now = columns.array(np.full(table.num_rows, time.time_ns()), columns.TIME)
+    for name in names:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), now)
+    return table
 
 
 def _collect(folder: pathlib.Path) -> Iterator[dict[str, float]]:

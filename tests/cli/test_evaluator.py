@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,39 @@ FLOW = {
     "dst_port": 8080, "verdict": "allowed", "attribution": "none", "egress_action": "", "ingress_action": "",
     "policy_trace": "", "deciding_rule": "",
 }  # fmt: skip
+
+
+class Node:
+    """A collector's names, from a folder of manifests."""
+
+    def __init__(self, folder: pathlib.Path, flows: Build, **objects: Body) -> None:
+        self._folder, self._flows = folder, flows
+        folder.mkdir()
+        self.write(**objects)
+        self.named = naming.Naming(metrics.Metrics(prometheus_client.CollectorRegistry()))
+        self.named.follow(manifests.Folder(folder))
+
+    def write(self, **objects: Body) -> None:
+        """Write manifests; those of the same name are others from now on."""
+        for name, one in objects.items():
+            (self._folder / f"{name}.json").write_text(json.dumps(one))
+
+    def batch(self, *rows: Body) -> pa.RecordBatch:
+        return self._flows(*({**FLOW, **row} for row in rows), stage=columns.Stage.JOIN)
+
+    def traces(self, *rows: Body) -> list[str]:
+        return [row["policy_trace"] for row in self.named.enrich(self.batch(*rows)).to_pylist()]
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path, flows: Build) -> Node:
+    return Node(tmp_path / "node", flows, web=WEB, cart=CART, policy=POLICY)
+
+
+@pytest.fixture
+def other_node(tmp_path: pathlib.Path, flows: Build) -> Node:
+    """One that knows better who had cart's address."""
+    return Node(tmp_path / "other", flows, web=WEB, other=_pod("other", "10.0.0.2"), policy=POLICY)
 
 
 @pytest.fixture
@@ -154,3 +188,56 @@ def test_replicas_are_two_pods(evaluated: Callable[..., list[Body]]) -> None:
 def test_nothing_is_said_before_any_policy_is_known(evaluated: Callable[..., list[Body]]) -> None:
     (flow,) = evaluated([WEB, CART], {})
     assert flow["attribution"] == "none"
+
+
+def test_connection_keeps_what_was_said_when_it_began(node: Node) -> None:
+    """As it goes on through a change that is about later ones alone."""
+    began = {"started": time.time_ns()}
+    assert node.traces(began) == [f"{OUT} {IN}"]
+    node.write(policy=_policy("cart", "cart", ingress=[{"ports": [{"port": 9}]}, {}]))
+    assert node.traces(began, {**began, "src_port": 9}) == [f"{OUT} {IN}", ""]
+
+
+def test_what_policies_made_of_another_pod_is_not_kept(node: Node, other_node: Node) -> None:
+    """The row's names are others now, and so is what policies say."""
+    before = node.named.enrich(node.batch({}, {"verdict": "denied", "dst_port": 22, "attribution": "probe"}))
+    assert before.column("attribution").to_pylist() == ["evaluated"] * 2
+    after, sure = other_node.named.again(before)
+    assert sure.all()
+    assert after.column("dst_pod").to_pylist() == ["other"] * 2
+    nobody_judges = f"{OUT} ingress|__PROFILE__|pro:kns.shop|allow|0"
+    assert after.column("policy_trace").to_pylist() == [nobody_judges, ""]
+    assert after.column("attribution").to_pylist() == ["evaluated", "probe"]
+
+
+def test_halves_of_a_connection_keep_what_was_done_to_each(node: Node, other_node: Node) -> None:
+    before = node.named.enrich(node.batch({}))
+    after, _ = other_node.named.again(before, judge=False)
+    assert after.column("policy_trace").to_pylist() == [f"{OUT} {IN}"]
+
+
+def test_nothing_is_said_of_what_came_long_after_all_that_is_known(node: Node) -> None:
+    far = time.time_ns() + 3_600 * SECOND
+    assert node.traces({"started": far}) == [""]
+
+
+def test_host_endpoints_have_their_say(evaluated: Callable[..., list[Body]]) -> None:
+    host = {
+        "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint",
+        "metadata": {"name": "node-1", "labels": {"role": "host"}},
+        "spec": {"node": "node-1", "interfaceName": "eth0"},
+    }  # fmt: skip
+    forward = {
+        "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": "hosts"},
+        "spec": {"selector": "role == 'host'", "applyOnForward": True, "types": ["Ingress", "Egress"],
+                 "ingress": [{"action": "Deny"}], "egress": [{"action": "Allow"}]},
+    }  # fmt: skip
+    found = evaluated(
+        [WEB, CART, POLICY, host, forward], {}, {"src_address": "203.0.113.1", "verdict": "denied"},
+        {"dst_address": "203.0.113.1"},
+    )  # fmt: skip
+    denied, passed = "ingress|default|gnp:hosts|deny|0", "egress|default|gnp:hosts|allow|0"
+    assert [flow["policy_trace"] for flow in found] == [f"{OUT} {IN}", denied, f"{OUT} {passed}"]
+    assert [(flow["egress_action"], flow["ingress_action"]) for flow in found] == [
+        ("allow", "allow"), ("", "deny"), ("allow", "")
+    ]  # fmt: skip

@@ -104,7 +104,7 @@ def test_nothing_is_given_while_one_is_not_understood() -> None:
     cluster.take(broken)
     after = cluster.policies.given()
     assert after.serial > before.serial > 0
-    assert (len(list(after.policies({"shop"}))), after.changed > before.changed) == (2, True)
+    assert (len(list(after.policies("shop"))), after.changed > before.changed) == (2, True)
 
 
 def test_accounts_without_labels_say_nothing() -> None:
@@ -114,3 +114,34 @@ def test_accounts_without_labels_say_nothing() -> None:
     assert not list(cluster.policies.given().around())
     cluster.take({**account, "metadata": {**account["metadata"], "labels": {"team": "red"}}})
     assert len(list(cluster.policies.given().around())) == 1
+
+
+def test_what_is_said_again_changes_nothing() -> None:
+    """A feed says the last minute twice, so that nothing is missed."""
+    cluster = Cluster()
+    news = cluster.news(_policy())
+    cluster.policies.take(news.revisions)
+    before = cluster.policies.given()
+    cluster.policies.take(news.revisions)
+    assert (cluster.policies.given().serial, before.serial) == (1, 1)
+
+
+def test_content_that_breaks_is_not_what_is_in_force() -> None:
+    """Nobody knows what its cluster makes of it."""
+    cluster = Cluster()
+    cluster.take(_policy())
+    cluster.take(_policy(action="Perhaps"))
+    assert cluster.policies.given().serial == -1
+    cluster.take(_policy(action="Perhaps"), gone=True)
+    assert cluster.policies.given().serial > 0
+    assert not list(cluster.policies.given().policies("shop"))
+
+
+def test_what_is_behind_services_is_left_alone() -> None:
+    cluster = Cluster()
+    made_by_hand = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "web-1", "namespace": "shop"}, "endpoints": [{"addresses": ["203.0.113.9"]}],
+    }  # fmt: skip
+    cluster.take(made_by_hand)
+    assert cluster.policies.given().serial == 0
