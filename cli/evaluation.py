@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import rich.progress
@@ -60,8 +60,10 @@ def queried(manifests: pathlib.Path, file: pathlib.Path, form: str) -> int:
     Raises:
         FlowledgerError: If a manifest or a query cannot be read, or names a pod that is not there.
     """
-    of = known.manifests(manifests)
-    answers, unmet = _ask(of.engine(), _queries(file))
+    of, asked = known.manifests(manifests), _queries(file)
+    if not asked:
+        raise errors.SetupError(f"{file} asks nothing: write a list of connections")
+    answers, unmet = _ask(of.engine(), asked, of.services)
     verdicts = [_verdict(answer) for answer in answers]
     if form == "table":
         _show(answers)
@@ -107,21 +109,24 @@ def _case(file: pathlib.Path, number: int, line: str) -> tuple[dict[str, Any], b
             for i, item in enumerate(field.require("manifests").items())
             for document in manifest.objects(f"{file}, case {name}", i + 1, item.value)
         ]
-        engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
-        answers, unmet = _ask(engine, field.require("queries").items())
+        found = cluster.read(documents)
+        engine = evaluate.Engine(parse.parse(documents), found)
+        answers, unmet = _ask(engine, field.require("queries").items(), known.dialled(found))
     except errors.FlowledgerError as error:
         return {"id": name, "error": str(error)}, False
     return {"id": name, "verdicts": [_verdict(answer) for answer in answers]}, unmet
 
 
 def _ask(
-    engine: evaluate.Engine, fields: Sequence[manifest.Field]
+    engine: evaluate.Engine, fields: Sequence[manifest.Field], services: Mapping[bytes, str]
 ) -> tuple[list[queries.Answer], bool]:  # fmt: skip
     asker, asked = queries.Asker(engine), [queries.read(field) for field in fields]
     for field, query in zip(fields, asked, strict=True):
         try:
             asker.ends(query)
-        except LookupError as error:
+            for end in (query.src, query.dst):
+                known.require_judged(services, end)
+        except (LookupError, errors.SetupError) as error:
             raise field.error(str(error)) from None
     answers = asker.ask(asked)
     return answers, any(one.query.expect not in (None, one.denied) for one in answers)

@@ -42,7 +42,9 @@ def moment(text: str) -> int:
     return int(at.timestamp()) * 1_000_000_000 + at.microsecond * 1_000
 
 
-def query(src: str, dst: str, port: int, protocol: str, family: str | None) -> queries.Query:
+def query(
+    src: str, dst: str, port: int, protocol: str, family: str | None, icmp_type: int | None = None
+) -> queries.Query:
     """What is asked about.
 
     Raises:
@@ -55,6 +57,8 @@ def query(src: str, dst: str, port: int, protocol: str, family: str | None) -> q
         asked["port"] = port
     if family:
         asked["family"] = int(family)
+    if icmp_type is not None:
+        asked["icmpType"] = icmp_type
     return queries.read(manifest.Document("what is asked", 1, asked).field())
 
 
@@ -111,7 +115,7 @@ def run(of: known.Known, query: queries.Query, form: str, recorded: str = "") ->
         ManifestError: If a policy is not understood.
     """
     for end in (query.src, query.dst):
-        _is_judged(of, end)
+        known.require_judged(of.services, end)
     engine = of.engine()
     try:
         told = explanation.Explainer(engine).explain(query)
@@ -127,18 +131,6 @@ def run(of: known.Known, query: queries.Query, form: str, recorded: str = "") ->
             output.console().print(rich.text.Text(recorded))
         _show(told, found)
     return 1 if told.denied else 0
-
-
-def _is_judged(of: known.Known, end: str) -> None:
-    try:
-        service = of.services.get(address.pack(end), "")
-    except ValueError:
-        return
-    if service:
-        raise errors.SetupError(
-            f"{end} is the address of service {service}, which policies never see: they judge what is behind "
-            "it; ask about one of its pods, at the port where that listens"
-        )
 
 
 def _show(told: explanation.Explanation, found: Sequence[edits.Edit | None]) -> None:

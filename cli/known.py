@@ -82,13 +82,31 @@ def manifests(path: pathlib.Path) -> Known:
     documents = tuple(manifest.load(path))
     found = cluster.read(documents)
     everybody = dataclasses.replace(found, pods=(*found.pods, *_stand_ins(found)))
-    return Known(documents, everybody, str(path), services=_dialled(found))
+    return Known(documents, everybody, str(path), services=dialled(found))
 
 
-def _dialled(found: cluster.Cluster) -> dict[bytes, str]:
+def dialled(found: cluster.Cluster) -> dict[bytes, str]:
+    """Namespace and name of the service that is dialled at each address of 16 bytes."""
     return {
         address.pack(text): f"{one.namespace}/{one.name}" for one in found.services for text in one.addresses
     }
+
+
+def require_judged(services: Mapping[bytes, str], end: str) -> None:
+    """Make sure that one end of a connection is one that policies see.
+
+    Raises:
+        SetupError: If it is the address of a service.
+    """
+    try:
+        service = services.get(address.pack(end), "")
+    except ValueError:
+        return
+    if service:
+        raise errors.SetupError(
+            f"{end} is the address of service {service}, which policies never see: they judge what is behind "
+            "it; ask about one of its pods, at the port where that listens"
+        )
 
 
 def _stand_ins(found: cluster.Cluster) -> Iterator[cluster.Pod]:
@@ -167,7 +185,7 @@ def api_server(configured: settings.Enrich) -> Known:
     api = client.connect(configured.kubeconfig, configured.context)
     documents = tuple(listed.documents(api))
     found = cluster.read(documents)
-    return Known(documents, found, str(api), services=_dialled(found))
+    return Known(documents, found, str(api), services=dialled(found))
 
 
 def end(row: Mapping[str, Any], side: str) -> str:
@@ -191,6 +209,7 @@ def _pods(rows: pa.Table, labels: dict[int, dict[str, str]]) -> Iterator[cluster
         yield cluster.Pod(
             namespace=first["namespace"], name=first["pod"], uid=first["uid"], node=first["node"],
             labels=labels.get(first["labels_id"], {}), service_account=first["service_account"],
+            owner_kind=first["workload_kind"], owner_name=first["workload"],
             addresses=tuple(address.render(row["address"]) for row in found),
             ports=cluster.declared(first["ports"]),
         )  # fmt: skip

@@ -273,13 +273,15 @@ def policy_eval(
 )
 @click.option("--since", default="7d", show_default=True, help="How far back that flow is looked for.")
 @click.option("--protocol", default="TCP", show_default=True, help="TCP, UDP, SCTP, ICMP … or a number.")
+@click.option("--icmp-type", type=click.IntRange(0, 255), help="Of ICMP and ICMPv6.  [default: a ping]")
 @click.option("--family", type=click.Choice(["4", "6"]), help="IPv4 or IPv6.  [default: whichever both have]")
 @click.option("--at", default="", help="As it was then: 2026-01-31T12:00:00Z.  [default: now]")
 @click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
 @_takes("--manifests", "--kubeconfig", "--context")
 def policy_explain(
-    src: str, dst: str, port: int, flow: str, since: str, protocol: str, family: str | None, at: str,
+    src: str, dst: str, port: int, flow: str, since: str, protocol: str, icmp_type: int | None,
+    family: str | None, at: str,
     ledger: str | None, form: str, **given: Any,
 ) -> None:  # fmt: skip
     """Say why a connection from SRC to DST at PORT is allowed or denied, and what would admit it.
@@ -296,7 +298,7 @@ def policy_explain(
     loaded = _load(given).settings
     url, moment = ledger or ledgers.url(loaded.gateway), explaining.moment(at)
     recorded = explaining.recorded(url, moments.since(since), flow) if flow else None
-    query = recorded.query if recorded else explaining.query(src, dst, port, protocol, family)
+    query = recorded.query if recorded else explaining.query(src, dst, port, protocol, family, icmp_type)
     if recorded and not known.is_elsewhere(loaded.enrich):
         moment = moment or recorded.started
     of = known.wanted(loaded.enrich, url, moment)

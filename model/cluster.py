@@ -526,19 +526,20 @@ def host_endpoint(document: manifest.Document) -> HostEndpoint:
         ManifestError: If a field that we need is missing or has the wrong form.
     """
     _, name, labels = _metadata(document)
-    spec = document.field().at("spec")
-    ports = [] if spec is None else _list(spec.get("ports"))
+    spec = document.field().require("spec")
+    interface, addresses = spec.get("interfaceName"), _list(spec.get("expectedIPs"))
+    if not addresses and not _text(interface):
+        raise spec.error("needs interfaceName or expectedIPs")
     return HostEndpoint(
-        name=name, node=_text(spec and spec.get("node")), labels=labels,
-        interface=_text(spec and spec.get("interfaceName")),
-        addresses=tuple(_address(a) for a in _list(spec and spec.get("expectedIPs"))),
+        name=name, node=spec.require("node").text(), labels=labels, interface=_text(interface),
+        addresses=tuple(_address(a) for a in addresses),
         ports=tuple(
             ContainerPort(
                 name=port.require("name").text(), number=port.require("port").integer(1, 65535),
                 protocol=_protocol(port.get("protocol")),
-            ) for port in ports
+            ) for port in _list(spec.get("ports"))
         ),
-        profiles=tuple(profile.text() for profile in _list(spec and spec.get("profiles"))),
+        profiles=tuple(profile.text() for profile in _list(spec.get("profiles"))),
     )  # fmt: skip
 
 

@@ -32,10 +32,10 @@ UNTOLD_DIRECTION = enums.Direction.INGRESS
 """What a hit gets where nothing tells ingress from egress: most policies limit ingress alone."""
 
 _KIND_WORDS = {
-    "np": "NetworkPolicy", "gnp": "GlobalNetworkPolicy", "knp": "Kubernetes NetworkPolicy",
+    "np": "Calico NetworkPolicy", "gnp": "GlobalNetworkPolicy", "knp": "NetworkPolicy",
     "kcnp": "ClusterNetworkPolicy", "kanp": "AdminNetworkPolicy", "kbanp": "BaselineAdminNetworkPolicy",
     "ossg": "OpenStack security group", "snp": "StagedNetworkPolicy", "sgnp": "StagedGlobalNetworkPolicy",
-    "sknp": "staged Kubernetes NetworkPolicy", PROFILE: "profile", CUSTOM: "custom policy",
+    "sknp": "StagedKubernetesNetworkPolicy", PROFILE: "profile", CUSTOM: "custom policy",
 }  # fmt: skip
 _CLUSTER_WIDE = frozenset({"gnp", "kcnp", "sgnp"})
 _OWN_WORDS = frozenset({END_OF_TIER, PROFILE, NO_PROFILE, DEFAULT_DENY, CUSTOM, UNRECOGNISED})

@@ -142,7 +142,7 @@ class _Rules:
 
 def _closed(action: objects.RuleAction, written: int) -> Iterator[objects.Rule]:
     if action is not objects.RuleAction.ALLOW:
-        yield objects.Rule(action=objects.RuleAction.DENY, written=written)
+        yield objects.Rule(action=objects.RuleAction.DENY, written=written, closed=True)
 
 
 def _peer(field: manifest.Field, peers: str) -> objects.Peer | None:

@@ -247,6 +247,8 @@ def _service(field: manifest.Field, namespace: str) -> tuple[str, str] | None:
         if (other := field.get(name)) and other.value:
             raise other.error("cannot stand beside services")
     of = service.only("name", "namespace").get("namespace")
+    if of is None and not namespace:
+        raise service.error("needs a namespace, in a policy of no namespace")
     return of.text() if of else namespace, service.require("name").text()
 
 

@@ -189,12 +189,7 @@ def _told(said: queries.Said, end: str) -> Iterator[str]:
     before = _PLACES.get(said.chain, "").format(end)
     for hit in said.hits:
         if hit.kind == policyhit.NO_PROFILE:
-            why = (
-                "No policy selects"
-                if not said.selecting
-                else "After the last tier, no policy has allowed it at"
-            )
-            yield f"{why} {end}, and no profile of it allows this, so that it is denied."
+            yield f"No policy has allowed it at {end}, and no profile of it does, so that it is denied."
             continue
         if hit.kind == policyhit.PROFILE:
             yield _by_profile(said, hit, end, direction)
@@ -208,8 +203,7 @@ def _told(said: queries.Said, end: str) -> Iterator[str]:
 
 def _by_profile(said: queries.Said, hit: policyhit.PolicyHit, end: str, direction: enums.Direction) -> str:
     if said.host:
-        when = "After the last tier" if said.selecting else f"No policy selects {end} for {direction}"
-        return f"{when}: profile {hit.name} {_DOES[hit.action]} it."
+        return f"No policy has decided at {end}: its profile {hit.name} {_DOES[hit.action]} it."
     if said.selecting:
         return f"After the last tier, what no policy has denied is allowed ({hit.name})."
     return f"No policy selects {end} for {direction}, so that all of it is allowed."
@@ -238,6 +232,11 @@ def _decided(mine: Sequence[objects.Policy], hit: policyhit.PolicyHit, direction
     policy = next(one for one in mine if one.identity == identity)
     rule = policy.rules(direction)[hit.rule]
     tail = " on to the next tier" if hit.action is enums.Action.PASS else ""
+    if rule.closed:
+        return (
+            f"Tier {hit.tier}: whom the {ordinal(rule.written)} {direction} rule of {name(policy)} means "
+            "cannot be told here (nodes, domain names, or nobody), so that it denies everything."
+        )
     return (
         f"Tier {hit.tier}: the {ordinal(rule.written)} {direction} rule of {name(policy)} matches, and "
         f"{_DOES[hit.action]} it{tail}."
@@ -266,6 +265,8 @@ def _enumerated(names: Sequence[str]) -> str:
 
 def _whole(query: queries.Query, egress: Side, ingress: Side) -> str:
     port = f" {query.port}" if query.port else ""
+    if query.protocol in (enums.Protocol.ICMP, enums.Protocol.ICMPV6):
+        port = f" type {query.icmp_type}"
     what = f"{query.src} to {query.dst}, {enums.protocol_name(query.protocol)}{port}"
     denying = [side for side in (egress, ingress) if side.verdict == "denied"]
     if len(denying) > 1:

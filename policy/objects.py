@@ -112,6 +112,7 @@ class Rule:
         not_protocol: IP protocol number that it must not be.
         ip_version: 4 or 6; None is both.
         written: Which rule of the manifest it comes from, counted from 0 in its direction.
+        closed: Whether it denies everything since nobody can tell whom the written one means.
     """
 
     action: RuleAction
@@ -121,6 +122,7 @@ class Rule:
     icmp: Icmp | None = None
     not_icmp: Icmp | None = None
     written: int = 0
+    closed: bool = False
     source: Peer = Peer()
     destination: Peer = Peer()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from model import address, enums, manifest, policyhit
+from model import address, cluster, enums, manifest, policyhit
 from policy import evaluate, fields, objects, program, world
 
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP, enums.Protocol.UDPLITE)
+_ECHO: dict[int, int] = {enums.Protocol.ICMP: 8, enums.Protocol.ICMPV6: 128}
+"""What is asked about where nobody says which message: a ping."""
+_FAMILY: dict[int, int] = {enums.Protocol.ICMP: 4, enums.Protocol.ICMPV6: 6}
 _EXPECTED = {"allow": False, "allowed": False, "deny": True, "denied": True}
 
 
@@ -19,7 +22,7 @@ class Query:
     """A connection.
 
     Attributes:
-        src: ``namespace/name`` of a pod, or an address; and ``dst``.
+        src: ``namespace/name`` of a pod, or of a workload for one of its pods, or an address; and ``dst``.
         family: 4 or 6 where it is between two pods; 0 for whichever both have, IPv4 first.
         expect: Whether it should be denied; None where nobody says.
     """
@@ -103,15 +106,16 @@ def read(field: manifest.Field) -> Query:
     return Query(
         src=_end(field.require("src")), dst=_end(field.require("dst")), protocol=protocol,
         port=port.integer(0, 65535) if port else 0, src_port=_number(field, "srcPort", 65535),
-        icmp_type=_number(field, "icmpType", 255), icmp_code=_number(field, "icmpCode", 255),
+        icmp_type=_number(field, "icmpType", 255, _ECHO.get(protocol, 0)),
+        icmp_code=_number(field, "icmpCode", 255),
         family=family.integer(4, 6) if family else 0,
         expect=_EXPECTED[expected.one_of(*_EXPECTED)] if expected else None,
     )  # fmt: skip
 
 
-def _number(field: manifest.Field, name: str, most: int) -> int:
+def _number(field: manifest.Field, name: str, most: int, default: int = 0) -> int:
     found = field.get(name)
-    return found.integer(0, most) if found else 0
+    return found.integer(0, most) if found else default
 
 
 def _end(field: manifest.Field) -> str:
@@ -145,6 +149,11 @@ class Asker:
             for pod in engine.cluster.pods if pod.host_network
         }  # fmt: skip
         self._pods = {f"{pod.namespace}/{pod.name}": i for i, pod in enumerate(engine.world.pods)}
+        self._workloads: dict[str, int] = {}
+        for pod in reversed(engine.cluster.pods):
+            number = self._pods.get(f"{pod.namespace}/{pod.name}")
+            if number is not None:
+                self._workloads |= dict.fromkeys(_owners(pod), number)
         self._owners = {
             address.pack(text): i
             for i, pod in enumerate(engine.world.pods) for text in world.addresses(pod).values()
@@ -201,16 +210,17 @@ class Asker:
             LookupError: If one is not there, or they have no address of one family.
         """
         sources, targets = self._end(query.src), self._end(query.dst)
-        for family in (query.family,) if query.family else (4, 6):
+        wanted = query.family or _FAMILY.get(query.protocol, 0)
+        for family in (wanted,) if wanted else (4, 6):
             if family in sources and family in targets:
                 return sources[family], targets[family]
-        wanted = f"IPv{query.family}" if query.family else "one family"
-        raise LookupError(f"{query.src} and {query.dst} do not both have an address of {wanted}")
+        of = f"an IPv{wanted} address" if wanted else "addresses of one family, IPv4 or IPv6"
+        raise LookupError(f"{query.src} and {query.dst} do not both have {of}")
 
     def _end(self, text: str) -> dict[int, tuple[int, bytes]]:
         """The end by address family."""
         if "/" in text:
-            number = self._pods.get(text)
+            number = self._pods.get(text, self._workloads.get(text))
             if number is not None:
                 pod = self._engine.world.pods[number]
                 return {family: (number, address.pack(one)) for family, one in world.addresses(pod).items()}
@@ -218,12 +228,20 @@ class Asker:
                 return {
                     6 if ":" in one else 4: (world.NOBODY, address.pack(one)) for one in self._hosts[text]
                 }
-            raise LookupError(f"no pod {text} with an address of its own or of its node")
+            raise LookupError(f"no pod or workload {text} with an address of its own or of its node")
         try:
             packed = address.pack(text)
         except ValueError:
             raise LookupError(f"{text!r} is neither namespace/name of a pod nor an IP address") from None
         return {6 if ":" in text else 4: (self._owners.get(packed, world.NOBODY), packed)}
+
+
+def _owners(pod: cluster.Pod) -> Iterator[str]:
+    """What people call the workload of a pod: a ReplicaSet by its Deployment, a Job by its CronJob too."""
+    if pod.owner_name:
+        yield f"{pod.namespace}/{pod.owner_name}"
+    if pod.owner_kind in ("ReplicaSet", "Job"):
+        yield f"{pod.namespace}/{pod.owner_name.rpartition('-')[0]}"
 
 
 def _isolating(said: Sequence[Said]) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def test_what_was_let_in_and_should_not_have_been(found: Callable[..., list[audi
     )
     assert one.evidence[0].startswith("1 connection, the last at ")
     assert one.evidence[1:] == (
-        "what decided: ingress: Kubernetes NetworkPolicy shop/cart of tier default, rule 0 (known by nflog)",
+        "what decided: ingress: NetworkPolicy shop/cart of tier default, rule 0 (known by nflog)",
         "what should have: ingress: end of tier default, no policy allowed it",
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ def test_each_case_gets_its_line(tmp_path: pathlib.Path) -> None:
     assert verdict["ingress"]["isolated_by"] == ["knp/shop/isolated"]
     assert "podSelectr: unknown field" in broken["error"]
     assert lost["error"].endswith(
-        ", document 4: queries[0]: no pod shop/web with an address of its own or of its node"
+        ", document 4: queries[0]: no pod or workload shop/web with an address of its own or of its node"
     )
     assert (no_json["id"], "is not JSON" in no_json["error"]) == (5, True)
     assert (no_case["id"], "must be a mapping" in no_case["error"]) == (6, True)
@@ -109,6 +109,7 @@ def test_queries_on_a_folder_of_manifests(tmp_path: pathlib.Path, name: str) -> 
         (("--cases", "a", "--manifests", "b"), "say --cases FILE"),
         (("--cases", "nowhere.jsonl"), "cannot read nowhere.jsonl"),
         (("--manifests", "nowhere", "--queries", "q.yaml"), "no manifests at nowhere"),
+        (("--manifests", "lab/manifests", "--queries", "/dev/null"), "no queries at /dev/null"),
     ],
     ids=str,
 )
@@ -116,3 +117,23 @@ def test_what_is_asked_wrongly_is_one_line(arguments: tuple[str, ...], reason: s
     done = _run(*arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert reason in done.stderr
+
+
+def test_nothing_asked_is_refused(tmp_path: pathlib.Path) -> None:
+    """A list that somebody has emptied by mistake passes no test."""
+    (tmp_path / "asked.yaml").write_text("[]")
+    done = _run("--manifests", "lab/manifests", "--queries", tmp_path / "asked.yaml")
+    assert (done.returncode, "asks nothing" in done.stderr) == (2, True)
+
+
+def test_service_s_address_is_no_end(tmp_path: pathlib.Path) -> None:
+    """Policies judge what is behind it; what is said of the address would be about something else."""
+    service = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"clusterIP": "10.96.0.5", "ports": [{"port": 5432}]},
+    }  # fmt: skip
+    asked = {**ASKED, "dst": {"ip": "10.96.0.5"}}
+    file = _cases(tmp_path, {"id": 1, "manifests": [POD, service], "queries": [asked]})
+    done = _run("--cases", file, "-o", "jsonl")
+    assert "queries[0]: 10.96.0.5 is the address of service shop/db" in json.loads(done.stdout)["error"]
+    assert done.returncode == 2

@@ -62,7 +62,10 @@ def test_nearest_rule_for_programs(command: Command) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("shop/lost", "shop/cart", "80"), "no pod shop/lost with an address of its own or of its node, as "),
+        (
+            ("shop/lost", "shop/cart", "80"),
+            "no pod or workload shop/lost with an address of its own or of its node, as ",
+        ),
         (("shop/web", "shop/cart"), "needs a port"),
         (("shop/web", "shop/cart", "80", "--protocol", "QUIC"), "protocol: must be one of"),
         (("shop/web", "shop/cart", "80", "--at", "2026-01-01T00:00:00Z"), "--at is for the ledger"),

@@ -88,7 +88,7 @@ def test_every_format_can_be_written(capsys: pytest.CaptureFixture[str]) -> None
         pytest.param("time", "2026-01-31T12:34:56.789000000Z", "12:34:56.789", id="time of day"),
         pytest.param("ended", None, "", id="no time"),
         pytest.param("deciding_rule", "ingress|default|np:shop/cart|allow|0",
-                     "ingress: NetworkPolicy shop/cart of tier default, rule 0", id="rule in words"),
+                     "ingress: Calico NetworkPolicy shop/cart of tier default, rule 0", id="rule in words"),
         pytest.param("deciding_rule", "", "", id="no rule"),
         pytest.param("src", "[red]shop[/red]/:bomb:", "[red]shop[/red]/:bomb:", id="markup as it is"),
         pytest.param("src", None, "", id="nothing"),

@@ -44,7 +44,9 @@ def _slice(**body: Any) -> manifest.Document:
             id="host endpoint",
         ),
         pytest.param(
-            _document("HostEndpoint", spec={"interfaceName": "*"}), [], id="host endpoint without address"
+            _document("HostEndpoint", spec={"node": "db-1", "interfaceName": "*"}),
+            [],
+            id="host endpoint without address",
         ),
         pytest.param(
             _slice(),
@@ -75,10 +77,14 @@ def test_object_names_its_networks(document: manifest.Document, named: list[tupl
     "document",
     [
         pytest.param(_document("NetworkSet", spec={"nets": ["192.0.2.0/33"]}), id="network"),
-        pytest.param(_document("HostEndpoint", spec={"expectedIPs": ["here"]}), id="address of a host"),
+        pytest.param(
+            _document("HostEndpoint", spec={"node": "db-1", "expectedIPs": ["here"]}), id="address of a host"
+        ),
+        pytest.param(_document("HostEndpoint", spec={"expectedIPs": ["192.0.2.9"]}), id="host of no node"),
+        pytest.param(_document("HostEndpoint", spec={"node": "db-1"}), id="neither interface nor address"),
         pytest.param(_slice(endpoints=[{"addresses": ["192.0.2"]}]), id="address of a slice"),
     ],
 )
 def test_what_is_wrong_is_refused(document: manifest.Document) -> None:
-    with pytest.raises(errors.ManifestError, match="must be"):
+    with pytest.raises(errors.ManifestError, match=r"must be|is missing|needs interfaceName"):
         list(networknames.names(document, 0, identity.FOREVER))

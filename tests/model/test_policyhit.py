@@ -528,7 +528,7 @@ def test_other_text_is_no_hit(text: str) -> None:
     [
         pytest.param(
             "ingress|default|knp:shop/cart|allow|0",
-            "ingress: Kubernetes NetworkPolicy shop/cart of tier default, rule 0",
+            "ingress: NetworkPolicy shop/cart of tier default, rule 0",
             id="Kubernetes",
         ),
         pytest.param(
@@ -537,7 +537,9 @@ def test_other_text_is_no_hit(text: str) -> None:
             id="global",
         ),
         pytest.param(
-            "ingress||np:shop/web|allow|1", "ingress: NetworkPolicy shop/web, rule 1", id="tier not known"
+            "ingress||np:shop/web|allow|1",
+            "ingress: Calico NetworkPolicy shop/web, rule 1",
+            id="tier not known",
         ),
         pytest.param(
             "egress|__PROFILE__|pro:kns.shop|allow|0", "egress: profile kns.shop, rule 0", id="profile"
@@ -556,9 +558,7 @@ def test_other_text_is_no_hit(text: str) -> None:
             "egress|__PROFILE__|no-profile|deny|-1", "egress: no profile allowed it", id="no profile"
         ),
         pytest.param("ingress||default-deny|deny|-1", "ingress: no policy allowed it", id="default deny"),
-        pytest.param(
-            "ingress||knp:shop/web|pass|-1", "ingress: Kubernetes NetworkPolicy shop/web", id="no rule known"
-        ),
+        pytest.param("ingress||knp:shop/web|pass|-1", "ingress: NetworkPolicy shop/web", id="no rule known"),
         pytest.param("egress||custom:fw/out|deny|3", "egress: custom policy fw/out, rule 3", id="custom"),
         pytest.param("egress||Fancy:a|deny|3", "egress: Fancy a, rule 3", id="unknown kind"),
         pytest.param(

@@ -32,6 +32,8 @@ def _read(**query: Any) -> queries.Query:
             {"protocol": "ICMP", "icmpType": 8, "icmpCode": 1},
             {"protocol": ICMP, "icmp_type": 8, "icmp_code": 1},
         ),
+        ({"protocol": "ICMP"}, {"protocol": ICMP, "icmp_type": 8}),
+        ({"protocol": "ICMPv6"}, {"protocol": enums.Protocol.ICMPV6, "icmp_type": 128}),
         ({"protocol": 47}, {"protocol": 47}),
         ({"port": 1, "src": {"pod": "a/b"}, "dst": {"ip": "::1"}}, {"port": 1, "src": "a/b", "dst": "::1"}),
         ({"port": 1, "expect": "deny", "family": 6}, {"port": 1, "expect": True, "family": 6}),
@@ -79,9 +81,10 @@ def test_pods_meet_in_a_family_that_both_have() -> None:
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ({"src": "shop/web", "dst": "shop/lost"}, "no pod shop/lost"),
-        ({"src": "shop/agent", "dst": "shop/six"}, "do not both have an address of one family"),
-        ({"src": "shop/web", "dst": "shop/six", "family": 4}, "do not both have an address of IPv4"),
+        ({"src": "shop/web", "dst": "shop/lost"}, "no pod or workload shop/lost"),
+        ({"src": "shop/agent", "dst": "shop/six"}, "do not both have addresses of one family"),
+        ({"src": "shop/web", "dst": "shop/six", "family": 4}, "do not both have an IPv4 address"),
+        ({"src": "shop/agent", "dst": "10.0.0.1", "protocol": enums.Protocol.ICMPV6}, "an IPv6 address"),
         ({"src": "shop/web", "dst": "nonsense"}, "neither namespace/name of a pod nor an IP address"),
     ],
     ids=str,
@@ -98,3 +101,20 @@ def test_pending_is_said_where_something_is_staged() -> None:
     engine = evaluate.Engine(objects.policy_set((), [staged]), CLUSTER)
     (answer,) = queries.Asker(engine).ask([queries.Query(src="192.0.2.1", dst="10.0.0.1", port=1)])
     assert (answer.denied, answer.pending) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner", "name"),
+    [("ReplicaSet", "till-5d4", "shop/till"), ("StatefulSet", "db", "shop/db"),
+     ("Job", "report-29", "shop/report"), ("Job", "report-29", "shop/report-29")],
+)  # fmt: skip
+def test_workload_stands_for_one_of_its_pods(kind: str, owner: str, name: str) -> None:
+    pods = tuple(
+        cluster.Pod(
+            namespace="shop", name=f"{owner}-{i}", addresses=(f"10.0.0.{i}",), owner_kind=kind,
+            owner_name=owner,
+        ) for i in (1, 2)
+    )  # fmt: skip
+    asker = queries.Asker(evaluate.Engine(parse.parse([]), cluster.Cluster(pods=pods)))
+    (number, _), _ = asker.ends(queries.Query(src=name, dst="10.0.0.9"))
+    assert number == 0

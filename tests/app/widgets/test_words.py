@@ -15,7 +15,7 @@ from model import enums
         ),
         pytest.param(
             "egress|default|knp:shop/web|allow|2",
-            "egress: Kubernetes NetworkPolicy shop/web of tier default, rule 2",
+            "egress: NetworkPolicy shop/web of tier default, rule 2",
             id="kubernetes",
         ),
         pytest.param("from a newer collector", "from a newer collector", id="not-understood"),
