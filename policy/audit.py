@@ -6,13 +6,25 @@ import dataclasses
 import enum
 import ipaddress
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from model import enums, manifest, policyhit
-from policy import covering, edits, evaluate, explanation, objects, prefixes, queries, selector, subjects
+from policy import (
+    covering,
+    edits,
+    evaluate,
+    explanation,
+    kubernetes,
+    objects,
+    prefixes,
+    queries,
+    selector,
+    services,
+    subjects,
+)  # fmt: skip
 from policy import world as worlds
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
@@ -117,13 +129,12 @@ class Auditor:
     def selects_nothing(self) -> Iterator[Finding]:
         """Policies that select no pod and no host."""
         for policy in self._policies:
-            pods = not policy.early and self._selected(policy.subjects).any()
-            if not pods and not self._selects_hosts(policy):
+            if self._selects_nobody(policy):
                 whom = "no host endpoint" if policy.early else "no pod"
                 yield Finding(
                     check="selects-nothing", severity=Severity.MEDIUM, subject=policy.identity,
                     sentence=f"{explanation.name(policy)} selects {whom}.",
-                    evidence=(f"its selector is {policy.subjects.render()}",), fix=self._removed(policy),
+                    evidence=(f"its selector is {_readable(policy.subjects)}",), fix=self._removed(policy),
                 )  # fmt: skip
 
     def missing_tiers(self) -> Iterator[Finding]:
@@ -197,18 +208,43 @@ class Auditor:
                 )  # fmt: skip
 
     def missing_peers(self) -> Iterator[Finding]:
-        """Rules about somebody whom there is not."""
-        labels = self._engine.world.labels
+        """Rules about somebody whom there is not; not those of policies that select nothing."""
+        known = services.behind(self._engine.cluster)
+        nobody = {policy.identity for policy in self._policies if self._selects_nobody(policy)}
         for policy, direction, rule in self._rules():
-            members = getattr(rule, _PEERS[direction]).members
-            if members is not None and not labels.matching(members).any():
+            missing = None if policy.identity in nobody else self._missing(rule, direction, known)
+            if missing:
+                whom, evidence = missing
                 yield Finding(
                     check="missing-peer", severity=Severity.LOW, subject=policy.identity, direction=direction,
-                    rule=rule.written,
-                    sentence=f"{self._place(policy, direction, rule)} is about pods or network sets of which "
-                    "there are none.",
-                    evidence=(f"nothing matches {members.render()}",),
+                    rule=rule.written, sentence=f"{self._place(policy, direction, rule)} is about {whom}.",
+                    evidence=(evidence,),
                 )  # fmt: skip
+
+    def _missing(
+        self, rule: objects.Rule, direction: enums.Direction, known: Collection[tuple[str, str]]
+    ) -> tuple[str, str] | None:
+        """Whom a rule is about and is not there, and how that is known; None if it is about others.
+
+        Args:
+            rule: The rule.
+            direction: Which way it is about.
+            known: Namespace and name of each service; where there are none, they may just not be told.
+        """
+        peer = getattr(rule, _PEERS[direction])
+        if peer.members is not None and not self._engine.world.labels.matching(peer.members).any():
+            return (
+                "pods or network sets of which there are none",
+                f"nothing matches {_readable(peer.members)}",
+            )
+        if peer.service and known and peer.service not in known:
+            namespace, name = peer.service
+            others = sorted(one for space, one in known if space == namespace)
+            return (
+                f"service {namespace}/{name}, which there is not",
+                f"services of that namespace: {_listed(others) or 'none'}",
+            )
+        return None
 
     def missing_ports(self) -> Iterator[Finding]:
         """Rules about names of ports that no pod has that they are about."""
@@ -414,6 +450,10 @@ class Auditor:
         found: npt.NDArray[np.bool_] = self._engine.world.labels.matching(subjects)[self._codes]
         return found
 
+    def _selects_nobody(self, policy: objects.Policy) -> bool:
+        pods = not policy.early and bool(self._selected(policy.subjects).any())
+        return not pods and not self._selects_hosts(policy)
+
     def _selects_hosts(self, policy: objects.Policy) -> bool:
         world = self._engine.world
         return bool(world.labels.matching(policy.subjects)[world.host_labels].any())
@@ -491,6 +531,21 @@ def _protocol(rule: objects.Rule) -> str:
 
 def _decides(rule: objects.Rule) -> bool:
     return rule.action is not objects.RuleAction.LOG
+
+
+def _readable(node: selector.Selector) -> str:
+    """A selector without what Calico's conversion of Kubernetes policies has put into it."""
+    return _written(node).render()
+
+
+def _written(node: selector.Selector) -> selector.Selector:
+    match node:
+        case selector.Or(operands):
+            return selector.Or(tuple(map(_written, operands)))
+        case selector.And(operands):
+            claims = [_written(one) for one in operands]
+            return selector.both(*(one for one in claims if one != selector.All())) or selector.All()
+    return selector.All() if node == kubernetes.IS_POD else node
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -31,6 +31,16 @@ def _knp(name: str, **spec: Any) -> Body:
     }  # fmt: skip
 
 
+def _np(name: str, service: str) -> Body:
+    """Calico's, with a rule about what stands behind a service."""
+    rule = {"action": "Allow", "destination": {"services": {"name": service, "namespace": "shop"}}}
+    return {
+        "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"selector": "app == 'web'", "types": ["Egress"], "egress": [rule]},
+    }  # fmt: skip
+
+
 def _gnp(name: str, **spec: Any) -> Body:
     return {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": name},
             "spec": spec}  # fmt: skip
@@ -48,6 +58,10 @@ def _cnp(name: str, action: str = "Deny") -> Body:
 
 RED = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "red"}}}
 DENY = _knp("default-deny")
+SERVICE = {
+    "apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "namespace": "shop"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+}  # fmt: skip
 WEB = {"podSelector": {"matchLabels": {"app": "web"}}}
 
 
@@ -88,6 +102,7 @@ CASES = {
     "port of TCP": ([DENY, _knp("web", **WEB, ingress=[{"ports": [{"port": "http", "protocol": "UDP"}]}])],
                     "missing-port", "medium"),
     "peer": ([DENY, _knp("web", **WEB, ingress=[_from("x")])], "missing-peer", "low"),
+    "service": ([DENY, SERVICE, _np("web", "gone")], "missing-peer", "low"),
     "priority": ([DENY, _cnp("a"), _cnp("b", "Pass")], "same-priority", "medium"),
     "shadowed": ([DENY, _gnp("g", order=1, selector="all()", ingress=[
         {"action": "Log"}, {"action": "Deny", "protocol": "TCP"}, TCP_80, {"action": "Deny"}
@@ -103,6 +118,27 @@ def test_finding(name: str) -> None:
     bodies, check, severity = CASES[name]
     found = _only(check, *bodies)
     assert (str(found.severity), found.sentence) == (severity, SENTENCES[name])
+
+
+def test_services_are_missing_only_where_any_are_known() -> None:
+    assert _found(DENY, SERVICE, _np("web", "cart")) == []
+    assert _found(DENY, _np("web", "gone")) == []
+    (found,) = _found(DENY, SERVICE, _np("web", "gone"))
+    assert found.evidence == ("services of that namespace: cart",)
+
+
+def test_policy_for_nobody_is_not_told_whom_its_rules_miss() -> None:
+    till = _knp("till", podSelector={"matchLabels": {"app": "x"}}, ingress=[_from("y")])
+    assert _only("selects-nothing", DENY, till).rule == -1
+
+
+def test_selectors_are_told_as_people_wrote_them() -> None:
+    """Calico's conversion adds which orchestrator a pod is of; nobody has written that."""
+    till = _knp("till", podSelector={"matchLabels": {"app": "x"}})
+    (selected,) = _only("selects-nothing", DENY, till).evidence
+    assert selected == 'its selector is (app == "x" && projectcalico.org/namespace == "shop")'
+    (peer,) = _only("missing-peer", DENY, _knp("web", **WEB, ingress=[_from("x")])).evidence
+    assert peer == 'nothing matches (projectcalico.org/namespace == "shop" && app == "x")'
 
 
 def test_fix_of_an_open_namespace_is_a_policy() -> None:
