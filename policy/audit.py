@@ -24,7 +24,7 @@ from policy import (
     selector,
     services,
     subjects,
-)  # fmt: skip
+)
 from policy import world as worlds
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
@@ -488,10 +488,11 @@ def _wide_ports(rules: Sequence[objects.Rule], used: Used) -> tuple[str, str] | 
     if not 0 < len(used.ports) <= _FEW_PORTS:
         return None
     spans = [span for rule in rules for span in rule.destination.ports]
-    open_ = any(
-        rule.protocol not in _WITHOUT_PORTS and not rule.destination.ports and not rule.destination.port_names
-        for rule in rules
-    )
+    open_ = [
+        rule.destination for rule in rules
+        if rule.protocol not in _WITHOUT_PORTS
+        and not rule.destination.ports and not rule.destination.port_names
+    ]  # fmt: skip
     granted = sum(span.last - span.first + 1 for span in spans)
     if not open_ and granted <= len(used.ports) + _FEW_PORTS:
         return None
@@ -500,23 +501,47 @@ def _wide_ports(rules: Sequence[objects.Rule], used: Used) -> tuple[str, str] | 
         for protocol, port in sorted(used.ports)
     ]
     verb = "was" if len(texts) == 1 else "were"
-    return ("every port" if open_ else f"{granted:,} ports"), f"{' and '.join(texts)} {verb}"
+    every = f"every port{_except(_ports_left_out(open_))}" if open_ else f"{granted:,} ports"
+    return every, f"{' and '.join(texts)} {verb}"
+
+
+def _ports_left_out(open_: Sequence[objects.Peer]) -> list[str]:
+    """The ports that none of some rules about every port allows."""
+    ranges = set.intersection(*(set(peer.not_ports) for peer in open_))
+    names = set.intersection(*(set(peer.not_port_names) for peer in open_))
+    texts = [str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in sorted(ranges)]
+    return [*texts, *sorted(names)]
 
 
 def _wide_nets(
     rules: Sequence[objects.Rule], direction: enums.Direction, used: Used
 ) -> tuple[str, str] | None:
     """The networks that a rule allows, and those that are used, where these are far smaller."""
-    nets = [net for rule in rules for net in getattr(rule, _PEERS[direction]).nets]
-    if not nets or not used.addresses or used.pods:
+    granted = [one for rule in rules for one in _granted(getattr(rule, _PEERS[direction]))]
+    if not granted or not used.addresses or used.pods:
         return None
     inside = subjects.collapse(ipaddress.ip_network(one) for one in used.addresses)
-    size = sum(net.num_addresses for net in nets)
+    size = sum(net.num_addresses - sum(hole.num_addresses for hole in holes) for net, holes in granted)
     if len(inside) > _FEW_NETS or size <= 16 * len(used.addresses):
         return None
     texts = [str(net.network_address if net.num_addresses == 1 else net) for net in inside]
     verb = "was" if len(texts) == 1 else "were"
-    return ", ".join(dict.fromkeys(map(str, nets))), f"{' and '.join(texts)} {verb}"
+    networks = dict.fromkeys(f"{net}{_except(list(map(str, holes)))}" for net, holes in granted)
+    return ", ".join(networks), f"{' and '.join(texts)} {verb}"
+
+
+def _granted(peer: objects.Peer) -> Iterator[tuple[objects.Network, list[objects.Network]]]:
+    """The networks of one side of a rule, each with those inside that it leaves out."""
+    left_out = subjects.collapse(peer.not_nets)
+    for net in peer.nets:
+        # of two networks that overlap one holds the other
+        holes = [one for one in left_out if one.overlaps(net)]
+        if not any(one.prefixlen <= net.prefixlen for one in holes):
+            yield net, holes
+
+
+def _except(texts: Sequence[str]) -> str:
+    return f" (except {_listed(texts)})" if texts else ""
 
 
 def _anybody(peer: objects.Peer) -> bool:

@@ -251,6 +251,21 @@ def test_rule_that_allows_more_than_is_used(rule: Body, used: audit.Used, senten
     assert _wide(_knp("web", **WEB, ingress=[rule]), {_hit(0): used}) == sentences
 
 
+def test_what_a_rule_leaves_out_is_not_said_to_be_granted() -> None:
+    block = {"cidr": "10.0.0.0/8", "except": ["10.128.0.0/9", "10.5.0.0/16", "10.5.1.0/24"]}
+    rule = {"from": [{"ipBlock": block}], "ports": [{"port": 80}]}
+    used = audit.Used({(6, 80)}, _addresses("10.1.2.1"), False)
+    assert _wide(_knp("web", **WEB, ingress=[rule]), {_hit(0): used}) == [
+        f"{FIRST} 10.0.0.0/8 (except 10.5.0.0/16, 10.128.0.0/9), and only 10.1.2.1 was used."
+    ]
+    source = {"nets": ["10.0.0.0/27", "10.9.0.0/16"], "notNets": ["10.9.0.0/16", "10.0.0.0/28"]}
+    ports = {"notPorts": [22, "8000:8080"]}
+    of_calico = {"action": "Allow", "protocol": "TCP", "source": source, "destination": ports}
+    nets = {"ingress|default|gnp:g|allow|0": audit.Used({(6, 80)}, _addresses("10.0.0.17"), False)}
+    (sentence,) = _wide(_gnp("g", selector="all()", ingress=[of_calico]), nets)
+    assert sentence.endswith(" allows every port (except 22, 8000-8080), and only TCP 80 was used.")
+
+
 def test_rule_about_icmp_allows_no_port() -> None:
     policy = _gnp("ping", selector="all()", ingress=[{"action": "Allow", "protocol": "ICMP"}])
     assert _wide(policy, {"ingress|default|gnp:ping|allow|0": audit.Used({(1, 0)}, set(), True)}) == []
