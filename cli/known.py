@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from enrich import changes, tables
 from model import address, cluster, columns, enums, errors, manifest
-from policy import evaluate, objects, parse
+from policy import evaluate, objects, parse, subjects
 from runtime import settings
 from store import names, transport
 
@@ -112,11 +112,12 @@ def require_judged(services: Mapping[bytes, str], end: str) -> None:
 def _stand_ins(found: cluster.Cluster) -> Iterator[cluster.Pod]:
     """A pod for each workload that has none here, under its name; its addresses are nobody's.
 
-    They are reserved for later (RFC 1112) and for nothing (RFC 6666): no policy means them but by all
-    addresses.
+    Pods that have ended, or have no address yet, are not there: of them policies know nothing. The addresses
+    are reserved for later (RFC 1112) and for nothing (RFC 6666): no policy means them but by all addresses.
     """
-    named = {(pod.namespace, pod.name) for pod in found.pods}
-    owners = {(pod.namespace, pod.owner_name) for pod in found.pods}
+    pods = [pod for pod in found.pods if pod.addresses and not pod.deleted and not subjects.has_ended(pod)]
+    named = {(pod.namespace, pod.name) for pod in pods}
+    owners = {(pod.namespace, pod.owner_name) for pod in pods}
     for i, workload in enumerate(found.workloads):
         there = (workload.namespace, workload.name)
         hashed = any(space == there[0] and owner.startswith(f"{there[1]}-") for space, owner in owners)

@@ -187,3 +187,33 @@ def test_workload_without_pods_stands_for_itself(tmp_path: pathlib.Path) -> None
         ("web-5d9c-x", {"app": "web-5d9c-x"}, ("10.0.0.1", "fd00::1")),
         ("till", {"app": "till"}, ("240.0.0.1", "100::1")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "stands"),
+    [
+        pytest.param({"phase": "Succeeded"}, True, id="succeeded"),
+        pytest.param({"phase": "Failed"}, True, id="failed"),
+        pytest.param({"deletionTimestamp": "2026-01-02T00:00:00Z"}, True, id="deleted"),
+        pytest.param({"phase": "Pending", "podIPs": []}, True, id="without an address"),
+        pytest.param({}, False, id="running"),
+    ],
+)
+def test_workload_whose_pods_have_ended_stands_for_itself(
+    tmp_path: pathlib.Path, ended: dict[str, Any], stands: bool
+) -> None:
+    """Or a policy for the pods of a CronJob would seem to select nothing between two runs."""
+    template = {"metadata": {"labels": {"app": "backup"}}, "spec": {"containers": []}}
+    job = {
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "backup", "namespace": "shop"},
+        "spec": {"jobTemplate": {"spec": {"template": template}}},
+    }  # fmt: skip
+    pod = _pod("backup-29-x", "10.0.0.1")
+    pod["metadata"]["ownerReferences"] = [
+        {"apiVersion": "batch/v1", "kind": "Job", "name": "backup-29", "uid": "j", "controller": True}
+    ]
+    pod["metadata"] |= {name: value for name, value in ended.items() if name == "deletionTimestamp"}
+    pod["status"] |= {name: value for name, value in ended.items() if name != "deletionTimestamp"}
+    (tmp_path / "a.json").write_text(json.dumps({"kind": "List", "items": [job, pod]}))
+    judged = [one.name for one in known.manifests(tmp_path).engine().world.pods]
+    assert judged == (["backup"] if stands else ["backup-29-x"])
