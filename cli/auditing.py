@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import rich.padding
 import rich.text
 
@@ -39,18 +40,24 @@ def use(url: str, since: Mapping[str, int], span: queries.Span) -> audit.Use | N
     """
     with contextlib.closing(transport.open(url)) as ledger:
         edges = queries.judged(ledger, span, _MOST_EDGES + 1)
-        met = {row["hit"]: row for row in queries.rules(ledger, span).to_pylist()}
+        met = _met(queries.rules(ledger, span))
         complete = queries.completeness(ledger, span, rows=True)
-    unknown = met.pop("", {"connections": 0})["connections"]
+    unknown = met.pop("", None)
     if not met:
         return None
     days = [datetime.datetime.fromtimestamp(at / 1e9, datetime.UTC) for at in (span.start, span.end)]
     told = f"from {days[0]:%Y-%m-%d %H:%M} to {days[1]:%Y-%m-%d %H:%M} UTC, {complete}"
     if unknown:
-        told += f"; of {unknown:,} connections no rule is known"
+        told += f"; of {unknown.connections:,} connections no rule is known"
     # of edges that were not all read, nobody can say that nothing else was used
     rules = _used(edges.to_pylist()) if edges.num_rows <= _MOST_EDGES else {}
-    return audit.Use(hits=frozenset(met), rules=rules, since=since, start=span.start, evidence=told)
+    return audit.Use(hits=met, rules=rules, since=since, start=span.start, evidence=told)
+
+
+def _met(hits: pa.Table) -> dict[str, audit.Met]:
+    last = hits.column_names.index("last_seen")
+    rows = hits.set_column(last, "last_seen", hits.column(last).cast(pa.int64())).to_pylist()
+    return {row["hit"]: audit.Met(row["connections"], row["last_seen"]) for row in rows}
 
 
 def _used(edges: Sequence[dict[str, Any]]) -> dict[str, audit.Used]:

@@ -83,19 +83,32 @@ class Used:
     pods: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Met:
+    """How often a hit was met.
+
+    Attributes:
+        connections: By how many.
+        last: When at last, in ns since 1970.
+    """
+
+    connections: int
+    last: int
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """What connections have met.
 
     Attributes:
-        hits: The hits that were met, in text form.
+        hits: The hits that were met, by their text form.
         rules: What was used of those that decided, by their text form; all of it.
         since: When each policy got its present content, by identity; in ns since 1970.
         start: From when on connections were looked at, in ns since 1970.
         evidence: Over which span, and how complete the record of it is.
     """
 
-    hits: frozenset[str]
+    hits: Mapping[str, Met]
     rules: Mapping[str, Used] = dataclasses.field(default_factory=dict)
     since: Mapping[str, int]
     start: int
@@ -127,9 +140,9 @@ class Auditor:
         return sorted(found, key=lambda one: (worst.index(one.severity), one.check, one.subject, one.rule))
 
     def selects_nothing(self) -> Iterator[Finding]:
-        """Policies that select no pod and no host."""
+        """Policies that select no pod and no host, nor have had any in the time that is recorded."""
         for policy in self._policies:
-            if self._selects_nobody(policy):
+            if self._is_for_nobody(policy):
                 whom = "no host endpoint" if policy.early else "no pod"
                 yield Finding(
                     check="selects-nothing", severity=Severity.MEDIUM, subject=policy.identity,
@@ -210,7 +223,7 @@ class Auditor:
     def missing_peers(self) -> Iterator[Finding]:
         """Rules about somebody whom there is not; not those of policies that select nothing."""
         known = services.behind(self._engine.cluster)
-        nobody = {policy.identity for policy in self._policies if self._selects_nobody(policy)}
+        nobody = {policy.identity for policy in self._policies if self._is_for_nobody(policy)}
         for policy, direction, rule in self._rules():
             missing = None if policy.identity in nobody else self._missing(rule, direction, known)
             if missing:
@@ -380,7 +393,7 @@ class Auditor:
         for written, mine in itertools.groupby(numbered, key=lambda pair: pair[1].written):
             hits = [prefixes.rule_hit(policy, direction, index) for index, _ in mine]
             decided = [hit.render() for hit in hits if hit]
-            if decided and self._use.hits.isdisjoint(decided):
+            if decided and self._use.hits.keys().isdisjoint(decided):
                 yield direction, written
 
     def _unused(self, sentence: str, policy: objects.Policy, fix: str) -> Finding:
@@ -450,9 +463,21 @@ class Auditor:
         found: npt.NDArray[np.bool_] = self._engine.world.labels.matching(subjects)[self._codes]
         return found
 
-    def _selects_nobody(self, policy: objects.Policy) -> bool:
+    def _is_for_nobody(self, policy: objects.Policy) -> bool:
         pods = not policy.early and bool(self._selected(policy.subjects).any())
-        return not pods and not self._selects_hosts(policy)
+        return not pods and not self._selects_hosts(policy) and not self._was_met(policy)
+
+    def _was_met(self, policy: objects.Policy) -> bool:
+        """Whether a connection has met it as it is now: then it had pods, though they may have ended."""
+        if self._use is None:
+            return False
+        since = self._use.since.get(policy.identity, 0)
+        hits = (
+            prefixes.rule_hit(policy, direction, index)
+            for direction in policy.types for index in range(len(policy.rules(direction)))
+        )  # fmt: skip
+        met = (self._use.hits.get(hit.render()) for hit in hits if hit)
+        return any(one.last > since for one in met if one)
 
     def _selects_hosts(self, policy: objects.Policy) -> bool:
         world = self._engine.world

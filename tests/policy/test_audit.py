@@ -173,18 +173,41 @@ def test_rule_that_is_covered_in_part_is_left() -> None:
     assert _found(DENY, _knp("web", **WEB, ingress=rules)) == []
 
 
+_JOB = "ingress|default|knp:shop/job|allow|0"
 RULES = [{"from": [{"podSelector": {}}]}, {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]
+
+
+def _met(*hits: str) -> dict[str, audit.Met]:
+    """Each met by two connections, the last at 20."""
+    return dict.fromkeys(hits, audit.Met(2, 20))
+
+
+def _audited(use: audit.Use, *bodies: Body) -> list[audit.Finding]:
+    documents = [manifest.Document("f", i, body) for i, body in enumerate([_pod("web"), RED, *bodies])]
+    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
+    return audit.Auditor(engine, documents, use).findings()
+
+
+@pytest.mark.parametrize(
+    ("hits", "since", "checks"),
+    [
+        pytest.param([_JOB], 5, [], id="its pods have ended"),
+        pytest.param([_JOB], 20, ["selects-nothing"], id="met before it was changed"),
+        pytest.param([], 5, ["selects-nothing", "unused"], id="never met"),
+    ],
+)
+def test_policy_that_was_met_had_pods(hits: list[str], since: int, checks: list[str]) -> None:
+    job = _knp("job", podSelector={"matchLabels": {"app": "job"}}, ingress=[{"from": [{"podSelector": {}}]}])
+    use = audit.Use(hits=_met(*hits), since={"knp/shop/job": since}, start=10, evidence="")
+    assert [one.check for one in _audited(use, DENY, job)] == checks
 
 
 def _unused(met: set[str], since: int = 0) -> list[tuple[str, str, int]]:
     """What is found unused, where these hits were met from 10 on."""
-    bodies = [_pod("web"), RED, DENY, _knp("web", **WEB, ingress=RULES)]
-    documents = [manifest.Document("f", i, body) for i, body in enumerate(bodies)]
-    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
     use = audit.Use(
-        hits=frozenset(met), since={"knp/shop/web": since}, start=10, evidence="30 days, 100 % complete"
+        hits=_met(*met), since={"knp/shop/web": since}, start=10, evidence="30 days, 100 % complete"
     )
-    found = audit.Auditor(engine, documents, use).findings()
+    found = _audited(use, DENY, _knp("web", **WEB, ingress=RULES))
     assert all(one.evidence == ("30 days, 100 % complete",) for one in found)
     return [(one.sentence, str(one.direction), one.rule) for one in found]
 
@@ -207,10 +230,8 @@ def test_policy_that_is_too_new_is_not_said_to_be_unused() -> None:
 
 def _wide(policy: Body, used: dict[str, audit.Used]) -> list[str]:
     """What is said of a policy's rules of which this was used, by the text of their hits."""
-    documents = [manifest.Document("f", i, body) for i, body in enumerate([_pod("web"), RED, DENY, policy])]
-    engine = evaluate.Engine(parse.parse(documents), cluster.read(documents))
-    use = audit.Use(hits=frozenset(used), rules=used, since={}, start=10, evidence="")
-    found = audit.Auditor(engine, documents, use).findings()
+    use = audit.Use(hits=_met(*used), rules=used, since={}, start=10, evidence="")
+    found = _audited(use, DENY, policy)
     return [one.sentence for one in found if one.check == "wide"]
 
 
