@@ -30,6 +30,9 @@ from policy import world as worlds
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
 _PEERS = {_INGRESS: "source", _EGRESS: "destination"}
 _SHOWN = 5
+_MOST_NAMED = 20
+"""Pods that are named where a change would close them."""
+_PASSED_ON = "a default deny would not help: policies of its tier pass on what it would deny"
 _STRANGERS = {4: "192.0.2.1", 6: "2001:db8::1"}
 """Addresses that nobody has (RFC 5737, RFC 3849)."""
 _ODD_PORT = 1
@@ -281,22 +284,25 @@ class Auditor:
 
     def not_isolated(self) -> Iterator[Finding]:
         """Pods about whose ingress no policy decides: everybody reaches them."""
-        found: dict[tuple[str, bool], list[str]] = {}
+        found: dict[tuple[str, bool], list[int]] = {}
         pods = self._engine.world.pods
-        programs = self._engine.programs[_INGRESS]
         for i in self._open():
-            selected = bool(programs.selecting[int(self._codes[i])])
-            found.setdefault((pods[i].namespace, selected), []).append(pods[i].name)
-        for (namespace, selected), names in sorted(found.items()):
-            some = f"{len(names)} pod{'s' if len(names) != 1 else ''} of namespace {namespace}"
+            selected = bool(self._engine.selecting(i, _INGRESS))
+            found.setdefault((pods[i].namespace, selected), []).append(i)
+        for (namespace, selected), mine in sorted(found.items()):
+            some = f"{len(mine)} pod{'s' if len(mine) != 1 else ''} of namespace {namespace}"
             what = (
                 f"No policy that selects {some} decides about strangers" if selected
                 else f"No policy selects {some} for ingress"
             )  # fmt: skip
+            names = (_listed([pods[i].name for i in mine]),) if selected else ()
+            closed = self._closed(namespace)
+            helps = not closed.isdisjoint(mine)
             yield Finding(
                 check="not-isolated", severity=Severity.MEDIUM, subject=namespace, direction=_INGRESS,
                 sentence=f"{what}: everybody reaches them.",
-                evidence=(_listed(names),), fix=self._default_deny(namespace),
+                evidence=(*names, *(self._closing(namespace, closed) if helps else (_PASSED_ON,))),
+                fix=self._default_deny(namespace) if helps else "",
             )  # fmt: skip
 
     def _open(self) -> Iterator[int]:
@@ -332,8 +338,53 @@ class Auditor:
                     check="no-default-deny", severity=Severity.MEDIUM, subject=namespace, direction=_INGRESS,
                     sentence=f"Namespace {namespace} has no policy for all of its pods: a new workload there "
                     "is open to everybody until somebody writes one.",
+                    evidence=self._closing(namespace, self._closed(namespace)),
                     fix=self._default_deny(namespace),
                 )  # fmt: skip
+
+    def _closed(self, namespace: str) -> set[int]:
+        """The pods to which less would get with a default deny for their namespace."""
+        pods = enumerate(self._engine.world.pods)
+        return {i for i, pod in pods if pod.namespace == namespace and self._is_open_to_default(i)}
+
+    def _is_open_to_default(self, pod: int) -> bool:
+        """Whether something gets as far as the default tier, and no policy there has its end deny it."""
+        mine = self._engine.selecting(pod, _INGRESS)
+        tiers = itertools.takewhile(
+            lambda tier: tier.name != objects.DEFAULT_TIER, self._engine.policies.tiers
+        )
+        return not any(one.tier == objects.DEFAULT_TIER for one in mine) and all(
+            _passes_on(tier, [one for one in mine if one.tier == tier.name]) for tier in tiers
+        )
+
+    def _closing(self, namespace: str, closed: Collection[int]) -> tuple[str, ...]:
+        """What a default deny for a namespace would break, in words.
+
+        Args:
+            namespace: Its name.
+            closed: The pods to which less would get, by their numbers.
+        """
+        if not closed:
+            return ("all pods there are isolated already: the fix changes nothing for them",)
+        pods = self._engine.world.pods
+        selected: dict[bool, list[str]] = {}
+        for i in sorted(closed):
+            selected.setdefault(bool(self._engine.selecting(i, _INGRESS)), []).append(pods[i].name)
+        told = {
+            False: "open now, and closed by the fix to all that no policy allows",
+            True: "the fix denies what policies of other tiers pass on to",
+        }
+        said = [f"{told[of]}: {_listed(names, _MOST_NAMED)}" for of, names in sorted(selected.items())]
+        return (*said, *self._undecided(namespace))
+
+    def _undecided(self, namespace: str) -> Iterator[str]:
+        """How many connections into a namespace no policy has decided about, where that is recorded."""
+        hit = prefixes.profile_hit(namespace, _INGRESS).render()
+        if self._use and hit in self._use.hits:
+            count = self._use.hits[hit].connections
+            what = "connection was" if count == 1 else "connections were"
+            told = f"{count:,} {what} let into namespace {namespace} as no policy decides"
+            yield f"{told}, which the fix denies ({self._use.evidence})"
 
     def _default_deny(self, namespace: str) -> str:
         """A new policy that isolates all pods of a namespace, under a name that is free."""
@@ -575,6 +626,16 @@ def _anybody(peer: objects.Peer) -> bool:
     return (dataclasses.replace(peer, nets=()) if whole else peer) == objects.Peer()
 
 
+def _passes_on(tier: objects.Tier, policies: Sequence[objects.Policy]) -> bool:
+    """Whether a tier with these policies for a pod leaves anything that comes in to later tiers."""
+    rules = (rule for one in policies for rule in one.ingress)
+    return (
+        not policies
+        or tier.default_action is enums.Action.PASS
+        or any(rule.action is objects.RuleAction.PASS for rule in rules)
+    )
+
+
 def _protocol(rule: objects.Rule) -> str:
     return f"{enums.protocol_name(rule.protocol)} " if rule.protocol is not None else ""
 
@@ -598,9 +659,9 @@ def _written(node: selector.Selector) -> selector.Selector:
     return selector.All() if node == kubernetes.IS_POD else node
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _listed(names: Sequence[str], most: int = _SHOWN) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 CHECKS = {

@@ -147,6 +147,57 @@ def test_fix_of_an_open_namespace_is_a_policy() -> None:
     assert "+  podSelector: {}" in fix
 
 
+def _tier(name: str, order: int) -> Body:
+    return {"apiVersion": "projectcalico.org/v3", "kind": "Tier", "metadata": {"name": name},
+            "spec": {"order": order}}  # fmt: skip
+
+
+def _isolated(name: str, **spec: Any) -> Body:
+    """A policy that isolates one pod, so that its namespace is not open as a whole."""
+    return _knp(name, podSelector={"matchLabels": {"app": name}}, **spec)
+
+
+CLOSES = "open now, and closed by the fix to all that no policy allows: "
+NOTHING_CHANGES = "all pods there are isolated already: the fix changes nothing for them"
+FIRST_TIER = {"tier": "first", "selector": "app == 'cart'"}
+
+
+@pytest.mark.parametrize(
+    ("bodies", "evidence"),
+    [
+        pytest.param([], [NOTHING_CHANGES], id="all isolated"),
+        pytest.param([_pod("till"), _pod("cashier")], [f"{CLOSES}till, cashier"], id="open"),
+        pytest.param([_pod("cart"), _tier("first", 1), _gnp("deny", **FIRST_TIER, ingress=[])],
+                     [NOTHING_CHANGES], id="isolated in another tier"),
+        pytest.param([_pod("cart"), _tier("first", 1),
+                      _gnp("pass", **FIRST_TIER, ingress=[{"action": "Pass", "protocol": "TCP"}])],
+                     ["the fix denies what policies of other tiers pass on to: cart"], id="passed on"),
+    ],
+)  # fmt: skip
+def test_default_deny_says_what_it_breaks(bodies: list[Body], evidence: list[str]) -> None:
+    (found,) = (one for one in _found(_isolated("web"), *bodies) if one.check == "no-default-deny")
+    assert list(found.evidence) == evidence
+    assert found.fix
+
+
+def test_default_deny_says_how_much_of_what_is_recorded_it_denies() -> None:
+    hits = {"ingress|__PROFILE__|pro:kns.shop|allow|0": audit.Met(1200, 20)}
+    use = audit.Use(hits=hits, since={}, start=10, evidence="30 days, 100 % complete")
+    expected = (
+        "1,200 connections were let into namespace shop as no policy decides, which the fix denies "
+        "(30 days, 100 % complete)"
+    )
+    for check in ("not-isolated", "no-default-deny"):
+        found = _audited(use, _isolated("web"), _pod("till"))
+        assert [one.evidence for one in found if one.check == check] == [(f"{CLOSES}till", expected)]
+
+
+def test_default_deny_is_no_fix_where_its_tier_passes_on() -> None:
+    found = _only("not-isolated", _gnp("pass", selector="all()", ingress=[{"action": "Pass"}]))
+    assert (found.fix, found.evidence[0]) == ("", "web")
+    assert found.evidence[1].startswith("a default deny would not help")
+
+
 def test_fix_of_a_superfluous_rule_takes_it_away() -> None:
     rules = [{"from": [{"podSelector": {}}]}, {"from": [{"podSelector": {}}], "ports": [{"port": 80}]}]
     found = _only("shadowed-rule", DENY, _knp("web", **WEB, ingress=rules))
