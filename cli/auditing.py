@@ -27,6 +27,10 @@ BOUNDS = ("high", "medium", "low", "never")
 """From which severity on the exit code is 1."""
 
 _MOST_EDGES = 200_000
+_UNITS = {"day": 86_400, "hour": 3600, "minute": 60, "second": 1}
+"""Units of time, in seconds."""
+_WHOLE = 0.99
+"""The share of a span from which on it is recorded as a whole: the last connection is some time ago."""
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "dim"}
 _LEVELS = {"high": "error", "medium": "warning", "low": "note"}
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -35,23 +39,54 @@ _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 def use(url: str, since: Mapping[str, int], span: queries.Span) -> audit.Use | None:
     """What connections have met, as the ledger has it; None where it knows of no rule.
 
+    Args:
+        url: The ledger.
+        since: When each policy got its present content, by identity; in ns since 1970.
+        span: What is asked for; what is recorded of it may be far less.
+
     Raises:
         StoreError: If the ledger does not answer.
     """
     with contextlib.closing(transport.open(url)) as ledger:
+        bounds = queries.bounds(ledger, rows=True) or queries.Span(0, 0)
+        recorded = queries.Span(max(span.start, bounds.start), min(span.end, bounds.end))
+        if recorded.start >= recorded.end:
+            return None
         edges = queries.judged(ledger, span, _MOST_EDGES + 1)
         met = _met(queries.rules(ledger, span))
-        complete = queries.completeness(ledger, span, rows=True)
+        # what was lost after the last row is missing too
+        complete = queries.completeness(ledger, queries.Span(recorded.start, span.end), rows=True)
     unknown = met.pop("", None)
     if not met:
         return None
-    days = [datetime.datetime.fromtimestamp(at / 1e9, datetime.UTC) for at in (span.start, span.end)]
-    told = f"from {days[0]:%Y-%m-%d %H:%M} to {days[1]:%Y-%m-%d %H:%M} UTC, {complete}"
+    told = f"{_told(span, recorded)}, {complete}"
     if unknown:
-        told += f"; of {unknown.connections:,} connections no rule is known"
+        what = f"connection{'s' if unknown.connections != 1 else ''}"
+        told += f"; of {unknown.connections:,} {what} no rule is known"
     # of edges that were not all read, nobody can say that nothing else was used
     rules = _used(edges.to_pylist()) if edges.num_rows <= _MOST_EDGES else {}
-    return audit.Use(hits=met, rules=rules, since=since, start=span.start, evidence=told)
+    return audit.Use(hits=met, rules=rules, since=since, start=recorded.start, evidence=told)
+
+
+def _told(asked: queries.Span, recorded: queries.Span) -> str:
+    """How long is recorded, out of how long, and from when to when."""
+    have, want = (one.end - one.start for one in (recorded, asked))
+    start, end = (
+        f"{datetime.datetime.fromtimestamp(at / 1e9, datetime.UTC):%Y-%m-%d %H:%M:%S}"
+        for at in (recorded.start, recorded.end)
+    )
+    whole = have >= _WHOLE * want
+    length = _length(want) if whole else f"{_length(have)} of the {_length(want)} asked for"
+    return f"recorded: {length}, from {start} to {end} UTC"
+
+
+def _length(nanoseconds: int) -> str:
+    """A length of time in the greatest unit of which it has two, rounded down."""
+    seconds = nanoseconds // 1_000_000_000
+    for unit, size in _UNITS.items():
+        if seconds >= 2 * size:
+            return f"{seconds // size:,} {unit}s"
+    return "1 second" if seconds else "less than a second"
 
 
 def _met(hits: pa.Table) -> dict[str, audit.Met]:

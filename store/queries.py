@@ -378,24 +378,29 @@ def flow(ledger: transport.Transport, span: Span, id_: str) -> pa.Table:
     return _asked(ledger, f"{_rows(_WITHIN, found)} ORDER BY time DESC LIMIT 1", _parameters(span, found))
 
 
-def bounds(ledger: transport.Transport) -> Span | None:
-    """The span that holds every row there is, or that a rollup still knows of; None for an empty ledger."""
+def bounds(ledger: transport.Transport, *, rows: bool = False) -> Span | None:
+    """The span that holds every row there is, or that a rollup still knows of; None for an empty ledger.
+
+    Args:
+        ledger: Where to ask.
+        rows: Whether it is the rows themselves that are asked for, whatever rollups know.
+    """
     of = (
         "SELECT '{0}' AS table, count() AS rows, toUnixTimestamp64Nano(min(time)) AS first, "
         "toUnixTimestamp64Nano(max({1})) AS last FROM {0}"
     )
-    seen = {"flows": "time", "flows_hour": "last_seen", "flows_day": "last_seen"}
+    seen = {"flows": "time"} | ({} if rows else {"flows_hour": "last_seen", "flows_day": "last_seen"})
     each = " UNION ALL ".join(of.format(table, column) for table, column in seen.items())
-    rows = _asked(ledger, f"SELECT * FROM ({each}) WHERE rows > 0", {}).to_pylist()
-    if not rows:
+    found = _asked(ledger, f"SELECT * FROM ({each}) WHERE rows > 0", {}).to_pylist()
+    if not found:
         return None
-    first = {row["table"]: row["first"] for row in rows}
+    first = {row["table"]: row["first"] for row in found}
     start = first.get("flows", max(first.values()))
     for table in ("flows_hour", "flows_day"):
         # an hour begins before its first row does: where that row is still there, it is the beginning
         if start - first.get(table, start) >= ddl.ROLLUPS[table] * _SECOND:
             start = first[table]
-    return Span(start, max(row["last"] for row in rows) + 1)
+    return Span(start, max(row["last"] for row in found) + 1)
 
 
 def nodes(ledger: transport.Transport, span: Span) -> pa.Table:

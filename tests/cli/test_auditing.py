@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 import pathlib
+import time
 from collections.abc import Callable
 
 import prometheus_client
 import pyarrow as pa
 import pytest
 
-from cli import naming, registrar
+from cli import auditing, known, naming, registrar
 from enrich import manifests
 from runtime import metrics
 from store import transport
@@ -69,26 +72,113 @@ def test_sarif_for_other_tools(command: Command, tmp_path: pathlib.Path) -> None
     )  # fmt: skip
 
 
-def test_unused_rules_by_what_the_ledger_has_seen(
-    command: Command, tmp_path: pathlib.Path, ledger: transport.Transport, url: str,
-    flows: Callable[..., pa.RecordBatch],
-) -> None:  # fmt: skip
+JOB = {
+    "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+    "metadata": {"name": "job", "namespace": "shop"},
+    "spec": {"podSelector": {"matchLabels": {"app": "job"}},
+             "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 80}]}]},
+}  # fmt: skip
+RULES = [{"from": [{"podSelector": {}}]}, {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]
+TRACE, BY_JOB = (f"ingress|default|knp:shop/{name}|allow|0" for name in ("open", "job"))
+NOW = time.time_ns()
+HOUR = 3600 * 10**9
+
+
+@pytest.fixture
+def watched(tmp_path: pathlib.Path, ledger: transport.Transport) -> None:
+    """The ledger knows of some policies, and of one pod."""
     folder = tmp_path / "cluster"
     folder.mkdir()
-    rules = [{"from": [{"podSelector": {}}]}, {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]
-    policy = {**OPEN, "spec": {"podSelector": {}, "ingress": rules}}
-    (folder / "a.json").write_text(json.dumps({"kind": "List", "items": [policy, POD]}))
+    policy = {**OPEN, "spec": {"podSelector": {}, "ingress": RULES}}
+    (folder / "a.json").write_text(json.dumps({"kind": "List", "items": [policy, JOB, POD]}))
     measured = metrics.Metrics(prometheus_client.CollectorRegistry())
     named = naming.Naming(measured)
     named.follow(manifests.Folder(folder))
     registrar.Registrar(named, ledger, measured).step()
+
+
+def _checks(found: list[dict[str, object]]) -> set[tuple[object, ...]]:
+    return {(one["check"], one["subject"], one["direction"], one.get("rule")) for one in found}
+
+
+USED = {("unused", "knp/shop/open", "ingress", 1), ("wide", "knp/shop/open", "ingress", 0)}
+
+
+def test_unused_rules_by_what_the_ledger_has_seen(
+    command: Command, watched: None, ledger: transport.Transport, url: str,
+    flows: Callable[..., pa.RecordBatch],
+) -> None:  # fmt: skip
     ask = ("policy", "audit", "--ledger", url, "-o", "json", "--since", "1h")
-    assert json.loads(command(*ask)[1]) == []  # nobody has recorded anything
-    trace = "ingress|default|knp:shop/open|allow|0"
-    ledger.insert("flows", flows({"policy_trace": trace, "deciding_rule": trace}, {"policy_trace": ""}))
+    for_nobody = ("selects-nothing", "knp/shop/job", "", None)
+    assert _checks(json.loads(command(*ask)[1])) == {for_nobody}  # nobody has recorded anything
+    rows = ({"policy_trace": TRACE, "deciding_rule": TRACE}, {"policy_trace": ""})
+    ledger.insert("flows", flows(*rows))
     found = json.loads(command(*ask)[1])
-    assert {(one["check"], one["subject"], one["direction"], one["rule"]) for one in found} == {
-        ("unused", "knp/shop/open", "ingress", 1), ("wide", "knp/shop/open", "ingress", 0)
-    }  # fmt: skip
+    assert _checks(found) == {for_nobody, ("unused", "knp/shop/job", "", None), *USED}
     for one in found:
-        assert "UTC, no report of how complete it is; of 1 connections no rule is known" in one["evidence"][0]
+        if one["check"] != "selects-nothing":
+            said = "UTC, no report of how complete it is; of 1 connection no rule is known"
+            assert said in one["evidence"][0]
+
+
+def test_policy_whose_pods_have_ended_is_not_for_nobody(
+    command: Command, watched: None, ledger: transport.Transport, url: str,
+    flows: Callable[..., pa.RecordBatch],
+) -> None:  # fmt: skip
+    met = ({"policy_trace": hit, "deciding_rule": hit} for hit in (TRACE, BY_JOB))
+    ledger.insert("flows", flows(*met))
+    found = json.loads(command("policy", "audit", "--ledger", url, "-o", "json")[1])
+    assert _checks(found) == USED
+
+
+def test_span_is_the_one_that_is_recorded(
+    command: Command, watched: None, ledger: transport.Transport, url: str,
+    flows: Callable[..., pa.RecordBatch],
+) -> None:  # fmt: skip
+    met = {"policy_trace": TRACE, "deciding_rule": TRACE}
+    old = NOW - 50 * HOUR
+    times = (old, NOW - 40 * 10**9, NOW)
+    ledger.insert("flows", flows(*({**met, "time": at, "started": at} for at in times)))
+
+    def told(since: str) -> str:
+        found = json.loads(command("policy", "audit", "--ledger", url, "-o", "json", "--since", since)[1])
+        by_use = [one for one in found if one["check"] in ("unused", "wide")]
+        assert {one["check"] for one in by_use} == {"unused", "wide"}
+        (evidence,) = {one["evidence"][0] for one in by_use}
+        return str(evidence)
+
+    assert told("30d").startswith("recorded: 2 days of the 30 days asked for, from ")
+    assert told("40h").startswith("recorded: 40 hours, from ")
+    # rollups know of them for longer, but not by which rules they went
+    day = f"{datetime.datetime.fromtimestamp(old / 1e9, datetime.UTC):%Y-%m-%d}"
+    ledger.command("ALTER TABLE flows DROP PARTITION {day:String}", {"day": day})
+    assert told("30d").startswith("recorded: 40 seconds of the 30 days asked for, from ")
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [(10**8, "less than a second"), (10**9, "1 second"), (119 * 10**9, "119 seconds"), (HOUR, "60 minutes"),
+     (47 * HOUR, "47 hours"), (71 * HOUR, "2 days"), (24_000 * HOUR, "1,000 days")],
+)  # fmt: skip
+def test_length_of_time(nanoseconds: int, text: str) -> None:
+    assert auditing._length(nanoseconds) == text
+
+
+@pytest.mark.parametrize("since", ["1h", "30d"])
+def test_policies_younger_than_what_is_recorded_are_not_unused(
+    command: Command, watched: None, ledger: transport.Transport, url: str, monkeypatch: pytest.MonkeyPatch,
+    flows: Callable[..., pa.RecordBatch], since: str,
+) -> None:  # fmt: skip
+    asked = known.ledger(url)
+    young = dict.fromkeys(("knp/shop/open", "knp/shop/job"), NOW - 20 * 10**9)
+    monkeypatch.setattr(known, "wanted", lambda *_: dataclasses.replace(asked, since=young))
+    met = {"policy_trace": TRACE, "deciding_rule": TRACE}
+
+    def checks() -> set[object]:
+        found = json.loads(command("policy", "audit", "--ledger", url, "-o", "json", "--since", since)[1])
+        return {one["check"] for one in found}
+
+    ledger.insert("flows", flows({**met, "time": NOW - 10 * 10**9}, {**met, "time": NOW}))
+    assert checks() == {"selects-nothing", "unused", "wide"}
+    ledger.insert("flows", flows({**met, "time": NOW - 30 * 10**9}))
+    assert checks() == {"selects-nothing"}
