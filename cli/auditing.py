@@ -8,12 +8,15 @@ import importlib.metadata
 import inspect
 import ipaddress
 import json
+import os
+import pathlib
 import sys
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import rich.console
 import rich.padding
 import rich.text
 
@@ -31,6 +34,8 @@ _UNITS = {"day": 86_400, "hour": 3600, "minute": 60, "second": 1}
 """Units of time, in seconds."""
 _WHOLE = 0.99
 """The share of a span from which on it is recorded as a whole: the last connection is some time ago."""
+_INDENT = 8
+"""Columns for the severity, below which nothing stands."""
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "dim"}
 _LEVELS = {"high": "error", "medium": "warning", "low": "note"}
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -132,35 +137,55 @@ def run(
         ManifestError: If a policy is not understood.
     """
     found = [*more, *audit.Auditor(of.engine(), of.documents, met).findings()]
+    policies = edits.by_identity(of.documents)
+    written = {name: one for name, one in policies.items() if pathlib.Path(one.file).is_file()}
     if form == "json":
-        sys.stdout.write(json.dumps([_plain(one) for one in found], indent=2) + "\n")
+        plain = [_plain(one, written.get(one.subject)) for one in found]
+        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
     elif form == "sarif":
-        sys.stdout.write(json.dumps(_sarif(found, edits.by_identity(of.documents)), indent=2) + "\n")
+        sys.stdout.write(json.dumps(_sarif(found, policies), indent=2) + "\n")
     else:
-        _show(found)
+        _show(found, written)
     severe = BOUNDS[: BOUNDS.index(fail_on) + 1] if fail_on != "never" else ()
     return 1 if any(one.severity in severe for one in found) else 0
 
 
-def _plain(one: audit.Finding) -> dict[str, Any]:
+def _plain(one: audit.Finding, document: manifest.Document | None) -> dict[str, Any]:
+    """A finding for programs, with the file that its policy is in and the place there, from 1."""
     rule = {"rule": one.rule} if one.rule >= 0 else {}
+    place = {"file": document.file, "document": document.index} if document else {}
     return {
         "check": one.check, "severity": str(one.severity), "subject": one.subject,
-        "direction": str(one.direction), **rule, "sentence": one.sentence, "evidence": list(one.evidence),
-        "fix": one.fix,
+        "direction": str(one.direction), **rule, **place, "sentence": one.sentence,
+        "evidence": list(one.evidence), "fix": one.fix,
     }  # fmt: skip
 
 
-def _show(found: Sequence[audit.Finding]) -> None:
+def _show(found: Sequence[audit.Finding], written: Mapping[str, manifest.Document]) -> None:
+    """Print findings: a head that names the check, and below it all that is said."""
     screen = output.console()
     for one in found:
-        head = rich.text.Text(f"{one.severity:<7}", style=_STYLES[one.severity])
-        screen.print(head.append(one.sentence, style="default"))
-        for line in one.evidence:
-            screen.print(rich.padding.Padding(rich.text.Text(line, style="dim"), (0, 0, 0, 9)))
-        output.print_diff(screen, one.fix, indent=9)
+        head = rich.text.Text(f"{one.severity:<{_INDENT}}", style=_STYLES[one.severity])
+        screen.print(head.append(one.check, style="bold"))
+        _print(screen, one.sentence)
+        for line in (*one.evidence, *_place(written.get(one.subject))):
+            _print(screen, line, style="dim")
+        output.print_diff(screen, one.fix, indent=_INDENT)
+        screen.print()
     count = f"{len(found)} finding{'s' if len(found) != 1 else ''}"
     screen.print(rich.text.Text(count if found else "nothing found", style="bold"))
+
+
+def _print(screen: rich.console.Console, line: str, style: str = "") -> None:
+    text = rich.text.Text(line, style=style)
+    screen.print(rich.padding.Padding(text, (0, 0, 0, _INDENT), expand=False))
+
+
+def _place(document: manifest.Document | None) -> Iterator[str]:
+    """Which file a policy is in, and where in it."""
+    if document:
+        inside = f", {document.place}" if document.place else ""
+        yield f"in {document.file}, document {document.index}{inside}"
 
 
 def _sarif(found: Sequence[audit.Finding], of: Mapping[str, manifest.Document]) -> dict[str, Any]:
@@ -176,8 +201,14 @@ def _sarif(found: Sequence[audit.Finding], of: Mapping[str, manifest.Document]) 
 def _result(one: audit.Finding, document: manifest.Document | None) -> dict[str, Any]:
     location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": one.subject}]}
     if document:
-        location["physicalLocation"] = {"artifactLocation": {"uri": urllib.parse.quote(document.file)}}
+        location["physicalLocation"] = {"artifactLocation": {"uri": _uri(document.file)}}
     return {
         "ruleId": one.check, "level": _LEVELS[one.severity], "message": {"text": one.sentence},
         "locations": [location],
     }  # fmt: skip
+
+
+def _uri(file: str) -> str:
+    """Where a file is: from the current directory on if it is below, which means the same elsewhere."""
+    here, there = pathlib.Path.cwd(), pathlib.Path(os.path.abspath(file))  # noqa: PTH100  # links stay
+    return urllib.parse.quote(str(there.relative_to(here)) if there.is_relative_to(here) else file)

@@ -34,10 +34,31 @@ def test_findings_with_their_fixes(command: Command) -> None:
     code, printed, _ = command("policy", "audit", "--manifests", str(SHOP))
     said = " ".join(printed.split())
     assert code == 0
-    assert "medium No policy selects 2 pods of namespace guest for ingress: everybody reaches them." in said
+    assert (
+        "medium not-isolated No policy selects 2 pods of namespace guest for ingress: everybody reaches them."
+        in said
+    )
     assert "+++ b/NetworkPolicy/guest/default-deny" in said
     assert "No policy that selects 2 pods of namespace monitoring decides about strangers" in said
     assert "3 findings" in said
+
+
+def test_table_fits_a_small_terminal_and_names_checks_and_files(
+    command: Command, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"kind": "List", "items": [POD, OPEN]}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = command("policy", "audit", "--manifests", "a.json")[1]
+    assert [line.rstrip() for line in printed.splitlines()] == [
+        "high    allow-all",
+        "        The first ingress rule of NetworkPolicy shop/open lets everybody in, at",
+        "        every port.",
+        "        it selects shop/web",
+        "        in a.json, document 1, items[1]",
+        "",
+        "1 finding",
+    ]
 
 
 @pytest.mark.parametrize(("bound", "code"), [("high", 1), ("medium", 1), ("low", 1), ("never", 0)], ids=str)
@@ -53,6 +74,7 @@ def test_exit_code_goes_by_the_severity(
     assert (found["check"], found["severity"], found["rule"], found["direction"]) == (
         "allow-all", "high", 0, "ingress"
     )  # fmt: skip
+    assert (found["file"], found["document"]) == (str(tmp_path / "a.json"), 1)
 
 
 def test_nothing_is_said_to_be_nothing(command: Command, tmp_path: pathlib.Path) -> None:
@@ -61,14 +83,22 @@ def test_nothing_is_said_to_be_nothing(command: Command, tmp_path: pathlib.Path)
     assert command("policy", "audit", "--manifests", str(tmp_path))[:2] == (0, "nothing found\n")
 
 
-def test_sarif_for_other_tools(command: Command, tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"kind": "List", "items": [OPEN, POD]}))
-    _, printed, _ = command("policy", "audit", "--manifests", str(tmp_path), "-o", "sarif")
+@pytest.mark.parametrize(("folder", "uri"), [("", "c%20d/a.json"), ("c d", "a.json"), ("e", "")], ids=str)
+def test_sarif_for_other_tools(
+    command: Command, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, folder: str, uri: str
+) -> None:
+    """With files as seen from the current directory, where they are below it."""
+    policies = tmp_path / "c d"
+    for one in (policies, tmp_path / "e"):
+        one.mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    (policies / "a.json").write_text(json.dumps({"kind": "List", "items": [OPEN, POD]}))
+    _, printed, _ = command("policy", "audit", "--manifests", str(policies), "-o", "sarif")
     (run,) = json.loads(printed)["runs"]
     (result,) = run["results"]
     assert result["ruleId"] in {rule["id"] for rule in run["tool"]["driver"]["rules"]}
     assert (result["level"], result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]) == (
-        "error", str(tmp_path / "a.json")
+        "error", uri or str(policies / "a.json").replace(" ", "%20")
     )  # fmt: skip
 
 
@@ -116,6 +146,7 @@ def test_unused_rules_by_what_the_ledger_has_seen(
     found = json.loads(command(*ask)[1])
     assert _checks(found) == {for_nobody, ("unused", "knp/shop/job", "", None), *USED}
     for one in found:
+        assert "file" not in one  # a ledger has none
         if one["check"] != "selects-nothing":
             said = "UTC, no report of how complete it is; of 1 connection no rule is known"
             assert said in one["evidence"][0]
