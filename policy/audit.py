@@ -22,7 +22,6 @@ from policy import (
     prefixes,
     queries,
     selector,
-    services,
     subjects,
 )
 from policy import world as worlds
@@ -225,7 +224,9 @@ class Auditor:
 
     def missing_peers(self) -> Iterator[Finding]:
         """Rules about somebody whom there is not; not those of policies that select nothing."""
-        known = services.behind(self._engine.cluster)
+        of = self._engine.cluster
+        known = {(one.namespace, one.name) for one in of.services}
+        known |= {(one.namespace, one.service) for one in of.slices if one.made_by_hand}
         nobody = {policy.identity for policy in self._policies if self._is_for_nobody(policy)}
         for policy, direction, rule in self._rules():
             missing = None if policy.identity in nobody else self._missing(rule, direction, known)
