@@ -21,7 +21,10 @@ _MOST = 100_000
 _MOST_TRACES = 10_000
 
 _NUMBERS = ("started", "src_port", "dst_port", "protocol", "icmp_type", "src_labels_id", "dst_labels_id")
-_TEXTS = ("src_namespace", "dst_namespace", "src_pod", "dst_pod", "reporter")
+_TEXTS = (
+    "reporter", "src_kind", "src_namespace", "src_pod", "src_node", "dst_kind", "dst_namespace", "dst_pod",
+    "dst_node",
+)  # fmt: skip
 
 
 def keys(flows: pa.RecordBatch) -> Keys:

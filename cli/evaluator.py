@@ -12,9 +12,12 @@ import pyarrow as pa
 from cli import connections
 from collector import traces
 from enrich import enricher, identity, names
-from model import address, cluster, columns, enums, manifest, policyhit
-from policy import evaluate, objects, parse, world
+from model import address, cluster, columns, enums, errors, manifest, policyhit
+from policy import evaluate, objects, parse, program, world
 from policy import subjects as endpoints
+from runtime import logs
+
+_limited = logs.Limited(__name__)
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
@@ -81,33 +84,30 @@ class Evaluator:
             known: What named it.
             labels: Tells label sets by number, as far as they are known.
             given: The policies.
-
-        Raises:
-            ManifestError: If a policy is not understood.
-            StoreError: If label sets are in a ledger that does not answer.
         """
         rows = np.flatnonzero(_unattributed(flows))
-        if given.serial <= 0 or not len(rows):
+        if not len(rows):
             return flows
         keys = connections.keys(flows)[rows]
         told = self._connections.find(keys)
         began = columns.numbers(flows.column("started"))[rows]
-        fresh = (told < 0) & (began >= given.changed + _SETTLED) & (began <= known.as_of + _BEHIND)
-        for places in _parts(np.flatnonzero(fresh)):
-            some = flows.take(columns.array(rows[places], pa.int64()))
-            found, new = self._judged(some, _met(some, known, labels), given)
-            told[places] = self._connections.add(keys[places], found, new)
+        since = max(given.changed + _SETTLED, known.horizon)
+        fresh = (told < 0) & (began >= since) & (began <= known.as_of + _BEHIND) & (given.serial > 0)
+        try:
+            for places in _parts(np.flatnonzero(fresh)):
+                some = flows.take(columns.array(rows[places], pa.int64()))
+                found, new = self._judged(some, _met(some, known, labels), given)
+                told[places] = self._connections.add(keys[places], found, new)
+        except errors.FlowledgerError as error:  # a policy is not understood, or a ledger does not answer
+            _limited.warning("flows are recorded without what policies say of them", error=str(error))
         self._connections.seen(keys[told >= 0])
         return _filled(flows, rows, told, self._connections.traces)
 
     def _judged(self, flows: pa.RecordBatch, met: _Met, given: Given) -> tuple[Codes, list[traces.Trace]]:
-        nodes = columns.coded(flows, "node")[1]
+        nodes = frozenset(columns.coded(flows, "node")[1])
         self._rules.learn(given, met.on(nodes))
-        around = self._rules.around
-        hosts = tuple(one for one in around.host_endpoints if one.node in nodes)
-        found = dataclasses.replace(
-            around, pods=tuple(met.pods.values()), nodes=met.nodes, host_endpoints=hosts
-        )
+        around = self._rules.seen_from(nodes)
+        found = dataclasses.replace(around, pods=tuple(met.pods.values()), nodes=met.nodes)
         engine = evaluate.Engine(self._rules.policies, found)
         return _judged(flows, engine, met, self._rules)
 
@@ -117,7 +117,6 @@ class _Rules:
 
     Attributes:
         policies: These.
-        around: What policies are read with.
     """
 
     def __init__(self) -> None:
@@ -126,7 +125,8 @@ class _Rules:
 
     def _forget(self) -> None:
         self.policies = objects.policy_set((), (), ())
-        self.around = cluster.Cluster()
+        self._around = cluster.Cluster()
+        self._seen: dict[frozenset[str], cluster.Cluster] = {}
         self._all: dict[str, objects.PolicySet] = {}
         self._subjects: set[_Alike] = set()
         self._kept: dict[str, objects.Policy] = {}
@@ -141,15 +141,15 @@ class _Rules:
         if given.serial != self._serial or len(self._subjects) > _MOST_SUBJECTS:
             self._forget()
             self._serial = 0  # until all of it is read
-            self.around = cluster.read(given.around())
+            self._around = cluster.read(given.around())
             self._all[""] = parse.parse(given.policies(""))
-            self._select(_labels(self.around, ()))
+            self._select(_labels(self._around, ()))
             self._serial = given.serial
         new = {alike: pod for alike, pod in subjects.items() if alike not in self._subjects}
         if new:
             for namespace in {pod.namespace for pod in new.values()} - self._all.keys():
                 self._all[namespace] = parse.parse(given.policies(namespace))
-            self._select(_labels(self.around, tuple(new.values())))
+            self._select(_labels(self._around, tuple(new.values())))
             self._subjects |= new.keys()
 
     def _select(self, labels: Sequence[Mapping[str, str]]) -> None:
@@ -159,6 +159,20 @@ class _Rules:
         whole = self._all[""]
         declared = [tier for tier in whole.tiers if tier.declared]
         self.policies = objects.policy_set(declared, self._kept.values(), whole.profiles)
+
+    def seen_from(self, nodes: frozenset[str]) -> cluster.Cluster:
+        """What policies are read with; host endpoints of other nodes are nothing but labelled addresses."""
+        if nodes not in self._seen:
+            hosts = self._around.host_endpoints
+            others = tuple(
+                cluster.NetworkSet(namespace="", name=one.name, labels=one.labels, networks=one.addresses)
+                for one in hosts if one.node not in nodes and one.addresses
+            )  # fmt: skip
+            self._seen[nodes] = dataclasses.replace(
+                self._around, host_endpoints=tuple(one for one in hosts if one.node in nodes),
+                network_sets=(*self._around.network_sets, *others),
+            )  # fmt: skip
+        return self._seen[nodes]
 
     def asks(self, policy: objects.Policy, direction: enums.Direction) -> tuple[bool, bool]:
         """Whether one of its rules is about a service, and whether one is about the source's port."""
@@ -207,7 +221,7 @@ class _Met:
     pods: dict[_Alike, cluster.Pod]
     nodes: tuple[cluster.Node, ...]
 
-    def on(self, nodes: Sequence[str]) -> dict[_Alike, cluster.Pod]:
+    def on(self, nodes: Collection[str]) -> dict[_Alike, cluster.Pod]:
         """The pods of some nodes."""
         return {alike: pod for alike, pod in self.pods.items() if pod.node in nodes}
 
@@ -271,13 +285,17 @@ def _unattributed(flows: pa.RecordBatch) -> Mask:
 def _is_sure(engine: evaluate.Engine, side: evaluate.Side, flows: pa.RecordBatch, rules: _Rules) -> Mask:
     """Whether all is known that the policies speak of which have a say.
 
-    What is behind services is not; and whoever was denied before there was a connection may have no port.
+    What is behind services is not; whoever was denied before there was a connection may have no port; and
+    what is judged before service translation is not what is seen after it.
     """
     sure, unseen = np.ones(len(flows), bool), columns.numbers(flows.column("src_port")) == 0
+    translated = columns.numbers(flows.column("service_port")) > 0
     for part in side.parts:
         asking = np.where(part.judged, part.subjects, np.int32(world.NOBODY))
         for subject in np.unique(asking[asking != world.NOBODY]).tolist():
             asked = [rules.asks(one, part.direction) for one in engine.selecting_at(part, subject)]
+            if asked and part.chain in (program.Chain.PRE_DNAT, program.Chain.UNTRACKED):
+                sure &= (asking != subject) | ~translated
             if any(by_service for by_service, _ in asked):
                 sure &= asking != subject
             elif any(by_port for _, by_port in asked):

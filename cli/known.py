@@ -86,10 +86,16 @@ def manifests(path: pathlib.Path) -> Known:
 
 
 def dialled(found: cluster.Cluster) -> dict[bytes, str]:
-    """Namespace and name of the service that is dialled at each address of 16 bytes."""
+    """Namespace and name of the service that is dialled at each address of 16 bytes.
+
+    An address that is somebody's own too, as a node's may stand for a load balancer, is left out.
+    """
+    ends = [one.addresses for one in found.pods] + [one.addresses for one in found.nodes]
+    own = {text for some in (*ends, *(one.addresses for one in found.host_endpoints)) for text in some}
     return {
-        address.pack(text): f"{one.namespace}/{one.name}" for one in found.services for text in one.addresses
-    }
+        address.pack(text): f"{one.namespace}/{one.name}"
+        for one in found.services for text in one.addresses if text not in own
+    }  # fmt: skip
 
 
 def require_judged(services: Mapping[bytes, str], end: str) -> None:
@@ -149,9 +155,11 @@ def ledger(url: str, at: int = 0) -> Known:
         labels = names.labels(
             opened, set(columns.numbers(held.column("labels_id").combine_chunks()).tolist())
         )
-        dialled = {
+        own = set(held.column("address").to_pylist())
+        services = {
             row["address"]: f"{row['namespace']}/{row['service']}"
             for row in _at(names.services(opened, ended_after=moment), moment).to_pylist()
+            if row["address"] not in own
         }  # fmt: skip
         revisions = tables.Revisions(_at(names.policies(opened, ended_after=moment), moment))
         held_now = tuple(revisions)
@@ -164,7 +172,7 @@ def ledger(url: str, at: int = 0) -> Known:
     found = cluster.read(one for one in documents if one.kind != "Node")
     known = dataclasses.replace(found, pods=pods, nodes=tuple(_nodes(held)))
     changed = max((one.valid_from for one in held_now), default=0)
-    return Known(documents, known, "the ledger", since, changed, dialled)
+    return Known(documents, known, "the ledger", since, changed, services)
 
 
 def _identity(revision: changes.Revision) -> str:

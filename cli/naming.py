@@ -14,10 +14,8 @@ import pyarrow as pa
 from cli import evaluator, policies
 from collector import collector
 from enrich import changes, enricher, manifests, names
-from model import columns, enums, errors
-from runtime import logs, metrics
-
-_limited = logs.Limited(__name__)
+from model import columns, enums
+from runtime import metrics
 
 _NAMELESS = (enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC, enums.EndpointKind.AMBIGUOUS)
 
@@ -114,11 +112,7 @@ class Naming:
 
     def _attributed(self, flows: pa.RecordBatch) -> pa.RecordBatch:
         given = self._policies.given()
-        try:
-            return self._evaluator.attribute(flows, self._names, self._label_sets, given)
-        except errors.FlowledgerError as error:
-            _limited.warning("flows are recorded without what policies say of them", error=str(error))
-            return flows
+        return self._evaluator.attribute(flows, self._names, self._label_sets, given)
 
     def _label_sets(self, ids: Collection[int]) -> Mapping[int, dict[str, str]]:
         return self._feed.label_sets(ids) if self._feed else {}

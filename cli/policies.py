@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from cli import evaluator
 from collector import collector
 from enrich import changes, contents, identity
-from model import errors, manifest
+from model import cluster, errors, manifest
 from policy import owners, parse, prefixes
 from runtime import logs, metrics
 
@@ -85,11 +85,13 @@ class Policies:
         last = {(key, one.valid_from): one.valid_to for key, one in _mattering(revisions)}
         going_on = {key for (key, _), until in last.items() if until == identity.FOREVER}
         for (key, since), until in last.items():
-            if until != identity.FOREVER and self._heard.get(key, (0, ""))[0] == since:
+            if until == identity.FOREVER:
+                continue
+            self._changed = max(self._changed, until)  # whether it was heard of before or not
+            if self._heard.get(key, (-1, ""))[0] == since:
                 self._change(until)
-                if (
-                    key not in going_on
-                ):  # else what it was before stays, in case that what comes cannot be read
+                # else what it was before stays, in case that what comes cannot be read
+                if key not in going_on:
                     self._heard.pop(key)
                     self._kept.pop(key, None)
                     self._refused.discard(key)
@@ -126,6 +128,8 @@ class Policies:
     def _good(self, document: manifest.Document) -> _Kept | None:
         try:
             parse.parse([document])
+            if document.kind in _AROUND:
+                cluster.read([document])
         except errors.ManifestError as error:
             self._refuse(document.kind, error)
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -149,11 +149,9 @@ class Asker:
             for pod in engine.cluster.pods if pod.host_network
         }  # fmt: skip
         self._pods = {f"{pod.namespace}/{pod.name}": i for i, pod in enumerate(engine.world.pods)}
-        self._workloads: dict[str, int] = {}
-        for pod in reversed(engine.cluster.pods):
-            number = self._pods.get(f"{pod.namespace}/{pod.name}")
-            if number is not None:
-                self._workloads |= dict.fromkeys(_owners(pod), number)
+        self._workloads = self._owned(_owner)
+        for name, numbers in self._owned(_stem).items():
+            self._workloads.setdefault(name, numbers)  # a name as it is written comes first
         self._owners = {
             address.pack(text): i
             for i, pod in enumerate(engine.world.pods) for text in world.addresses(pod).values()
@@ -203,6 +201,15 @@ class Asker:
                 ))  # fmt: skip
         return [tuple(one) for one in found]
 
+    def _owned(self, name: Callable[[cluster.Pod], str]) -> dict[str, list[int]]:
+        """The pods of each workload, by a name of it."""
+        found: dict[str, list[int]] = {}
+        for pod in self._engine.cluster.pods:
+            number = self._pods.get(f"{pod.namespace}/{pod.name}")
+            if number is not None and (of := name(pod)):
+                found.setdefault(f"{pod.namespace}/{of}", []).append(number)
+        return found
+
     def ends(self, query: Query) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Source and destination: number of the pod, or `world.NOBODY`, and 16 bytes of address.
 
@@ -210,7 +217,10 @@ class Asker:
             LookupError: If one is not there, or they have no address of one family.
         """
         sources, targets = self._end(query.src), self._end(query.dst)
-        wanted = query.family or _FAMILY.get(query.protocol, 0)
+        only = _FAMILY.get(query.protocol, 0)
+        if query.family and only and query.family != only:
+            raise LookupError(f"{enums.protocol_name(query.protocol)} is not of IPv{query.family}")
+        wanted = query.family or only
         for family in (wanted,) if wanted else (4, 6):
             if family in sources and family in targets:
                 return sources[family], targets[family]
@@ -220,10 +230,12 @@ class Asker:
     def _end(self, text: str) -> dict[int, tuple[int, bytes]]:
         """The end by address family."""
         if "/" in text:
-            number = self._pods.get(text, self._workloads.get(text))
-            if number is not None:
-                pod = self._engine.world.pods[number]
-                return {family: (number, address.pack(one)) for family, one in world.addresses(pod).items()}
+            numbers = [self._pods[text]] if text in self._pods else self._workloads.get(text, [])
+            if numbers:
+                return {
+                    family: (number, address.pack(one)) for number in reversed(numbers)
+                    for family, one in world.addresses(self._engine.world.pods[number]).items()
+                }  # fmt: skip
             if text in self._hosts:
                 return {
                     6 if ":" in one else 4: (world.NOBODY, address.pack(one)) for one in self._hosts[text]
@@ -236,12 +248,14 @@ class Asker:
         return {6 if ":" in text else 4: (self._owners.get(packed, world.NOBODY), packed)}
 
 
-def _owners(pod: cluster.Pod) -> Iterator[str]:
-    """What people call the workload of a pod: a ReplicaSet by its Deployment, a Job by its CronJob too."""
-    if pod.owner_name:
-        yield f"{pod.namespace}/{pod.owner_name}"
-    if pod.owner_kind in ("ReplicaSet", "Job"):
-        yield f"{pod.namespace}/{pod.owner_name.rpartition('-')[0]}"
+def _owner(pod: cluster.Pod) -> str:
+    """The name of what owns a pod; empty where nothing does."""
+    return pod.owner_name
+
+
+def _stem(pod: cluster.Pod) -> str:
+    """A ReplicaSet by its Deployment's name, a Job by its CronJob's; empty of others."""
+    return pod.owner_name.rpartition("-")[0] if pod.owner_kind in ("ReplicaSet", "Job") else ""
 
 
 def _isolating(said: Sequence[Said]) -> tuple[str, ...]:

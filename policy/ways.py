@@ -74,7 +74,8 @@ def ways(whole: world.World, ends: world.Ends, src: Codes, dst: Codes) -> tuple[
     """What connections meet on the host of their source, and on that of their destination.
 
     A host reaches its own pods without any of this, and they it with nothing but ``preDNAT``. What is on its
-    way to another node's pod inside of a packet between both hosts does not show at an interface of a name.
+    way to another node's pod inside of a packet between both hosts shows at the tunnel's interface, not at
+    that of a name.
 
     Args:
         whole: Who there is.
@@ -92,9 +93,10 @@ def ways(whole: world.World, ends: world.Ends, src: Codes, dst: Codes) -> tuple[
     found = []
     for end in (src, dst):
         hidden = carried & whole.hosts.unseen(in_front[end], ends.packed[dst])
+        every = whole.hosts.of_all_interfaces(nodes[end])
         found.append(_Met(
-            outer=_where(~same & ~hidden, in_front[end]),
-            inner=_where(is_pod[end] & ~itself.all(axis=1), whole.hosts.of_all_interfaces(nodes[end])),
+            outer=_where(~same, np.where(hidden, every, in_front[end])),
+            inner=_where(is_pod[end] & ~itself.all(axis=1), every),
             is_pod=is_pod[end],
         ))  # fmt: skip
     one, other = found

@@ -241,3 +241,38 @@ def test_host_endpoints_have_their_say(evaluated: Callable[..., list[Body]]) -> 
     assert [(flow["egress_action"], flow["ingress_action"]) for flow in found] == [
         ("allow", "allow"), ("", "deny"), ("allow", "")
     ]  # fmt: skip
+
+
+def _host(name: str, interface: str, *addresses: str) -> Body:
+    return {
+        "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint",
+        "metadata": {"name": name, "labels": {"role": "host"}},
+        "spec": {"node": name, "interfaceName": interface, "expectedIPs": list(addresses)},
+    }  # fmt: skip
+
+
+def _global(name: str, selected: str, **spec: Any) -> Body:
+    return {
+        "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": name},
+        "spec": {"selector": selected, **spec},
+    }  # fmt: skip
+
+
+def test_host_endpoints_of_other_nodes_are_peers(evaluated: Callable[..., list[Body]]) -> None:
+    rules = [{"action": "Allow", "source": {"selector": "role == 'host'"}}, {"action": "Allow"}]
+    policy = _global("p", "app == 'cart'", ingress=rules)
+    row = {"src_address": "192.168.0.2", "reporter": "dst"}
+    (flow,) = evaluated([CART, policy, _host("node-2", "eth0", "192.168.0.2")], row)
+    assert flow["deciding_rule"] == "ingress|default|gnp:p|allow|0"
+
+
+def test_what_is_judged_before_translation_is_not_told_from_what_is_seen_after(
+    evaluated: Callable[..., list[Body]],
+) -> None:
+    early = _global(
+        "early", "role == 'host'", applyOnForward=True, preDNAT=True, ingress=[{"action": "Allow"}]
+    )
+    row = {"src_address": "203.0.113.1", "reporter": "dst"}
+    dialled = {"service_address": "10.96.0.1", "service_port": 80}
+    found = evaluated([CART, early, _host("node-1", "eth0")], row, {**row, **dialled})
+    assert [flow["attribution"] for flow in found] == ["evaluated", "none"]

@@ -217,3 +217,15 @@ def test_workload_whose_pods_have_ended_stands_for_itself(
     (tmp_path / "a.json").write_text(json.dumps({"kind": "List", "items": [job, pod]}))
     judged = [one.name for one in known.manifests(tmp_path).engine().world.pods]
     assert judged == (["backup"] if stands else ["backup-29-x"])
+
+
+def test_address_that_is_a_node_s_too_is_no_service_s(tmp_path: pathlib.Path) -> None:
+    """As a load balancer without one of its own has it."""
+    balanced = {**SERVICE, "status": {"loadBalancer": {"ingress": [{"ip": "172.20.0.1"}]}}}
+    for one in (balanced, OBJECTS[-1]):
+        (tmp_path / f"{one['kind']}.json").write_text(json.dumps(one))
+    of = known.manifests(tmp_path)
+    assert set(of.services.values()) == {"shop/cart"}
+    known.require_judged(of.services, "172.20.0.1")
+    with pytest.raises(errors.SetupError, match="address of service shop/cart"):
+        known.require_judged(of.services, "10.96.0.1")

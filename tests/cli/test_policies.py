@@ -145,3 +145,28 @@ def test_what_is_behind_services_is_left_alone() -> None:
     }  # fmt: skip
     cluster.take(made_by_hand)
     assert cluster.policies.given().serial == 0
+
+
+def test_what_ended_unheard_of_has_changed_something(cluster_with_history: Cluster) -> None:
+    """After a restart: what began before its end was judged by it."""
+    assert cluster_with_history.policies.given().changed == 2_000_000_000
+
+
+@pytest.fixture
+def cluster_with_history() -> Cluster:
+    """One that hears at once that a policy came and went."""
+    cluster = Cluster()
+    came = cluster.news(_policy())
+    gone = cluster.news(_policy(), gone=True)
+    cluster.policies.take(changes.joined(came, gone).revisions)
+    return cluster
+
+
+def test_host_endpoint_that_cannot_be_read_is_refused() -> None:
+    cluster = Cluster()
+    cluster.take({
+        "apiVersion": "crd.projectcalico.org/v1", "kind": "HostEndpoint", "metadata": {"name": "bad"},
+        "spec": {"interfaceName": "eth0"},
+    })  # fmt: skip
+    assert cluster.policies.given().serial <= 0
+    assert not list(cluster.policies.given().around())

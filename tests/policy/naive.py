@@ -127,7 +127,9 @@ class Naive:
     def _outer(self, end: End, flow: Flow) -> int | None:
         """The host endpoint of the interface to other hosts, where it sees the connection."""
         place = self._host_endpoint(end)
-        return None if place is None or self._is_hidden(place, flow) else place
+        if self._is_one_node(flow) or place is None:
+            return None
+        return self._of_all(end) if self._is_hidden(place, flow) else place
 
     def _profiles(
         self, host: subjects.Endpoint, direction: enums.Direction, flow: Flow, trace: list[str]

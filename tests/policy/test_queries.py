@@ -118,3 +118,34 @@ def test_workload_stands_for_one_of_its_pods(kind: str, owner: str, name: str) -
     asker = queries.Asker(evaluate.Engine(parse.parse([]), cluster.Cluster(pods=pods)))
     (number, _), _ = asker.ends(queries.Query(src=name, dst="10.0.0.9"))
     assert number == 0
+
+
+def test_name_as_it_is_written_comes_before_what_it_stands_for() -> None:
+    pods = (
+        cluster.Pod(namespace="shop", name="web-up-1", addresses=("10.0.0.1",), owner_kind="Job",
+                    owner_name="web-up"),
+        cluster.Pod(namespace="shop", name="web-0", addresses=("10.0.0.2",), owner_kind="StatefulSet",
+                    owner_name="web"),
+        cluster.Pod(namespace="shop", name="one", addresses=("10.0.0.3",), owner_kind="Job",
+                    owner_name="one"),
+    )  # fmt: skip
+    asker = queries.Asker(evaluate.Engine(parse.parse([]), cluster.Cluster(pods=pods)))
+    (number, _), _ = asker.ends(queries.Query(src="shop/web", dst="10.0.0.9"))
+    assert number == 1
+    with pytest.raises(LookupError):
+        asker.ends(queries.Query(src="shop/", dst="10.0.0.9"))
+
+
+def test_workload_has_the_addresses_of_all_its_pods() -> None:
+    owner = {"namespace": "shop", "owner_kind": "StatefulSet", "owner_name": "db"}
+    pods = (
+        cluster.Pod(name="db-0", addresses=("10.0.0.1",), **owner),
+        cluster.Pod(name="db-1", addresses=("10.0.0.2", "2001:db8::2"), **owner),
+    )
+    asker = queries.Asker(evaluate.Engine(parse.parse([]), cluster.Cluster(pods=pods)))
+    assert [asker.ends(queries.Query(src="shop/db", dst=dst))[0][0] for dst in ("10.0.0.9", "::9")] == [0, 1]
+
+
+def test_protocol_of_another_family_is_refused() -> None:
+    with pytest.raises(LookupError, match="ICMPv6 is not of IPv4"):
+        _ask(queries.Query(src="shop/web", dst="10.0.0.9", protocol=enums.Protocol.ICMPV6, family=4))
