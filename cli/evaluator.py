@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cli import connections
+from cli import connections, nodepolicies
 from collector import traces
 from enrich import enricher, identity, names
-from model import address, cluster, columns, enums, errors, manifest, policyhit
-from policy import evaluate, objects, parse, program, world
-from policy import subjects as endpoints
+from model import address, cluster, columns, enums, errors, policyhit
+from policy import evaluate, program, world
 from runtime import logs
 
 _limited = logs.Limited(__name__)
@@ -25,13 +24,8 @@ Rows = npt.NDArray[np.int64]
 
 Labels = Callable[[Collection[int]], Mapping[int, dict[str, str]]]
 
-_Alike = tuple[str, int, str, str, str]
-"""What policies tell pods apart by: namespace, label set, service account, node, ports."""
-
 _AT_ONCE = 1_000
 """So many flows are judged together: what is held for each is given back before the next."""
-_MOST_SUBJECTS = 10_000
-"""So many different pods are remembered as known; each run of a job may have labels of its own."""
 _SETTLED = 30 * 1_000_000_000
 """So long after a change of policies a dataplane does what they say."""
 _BEHIND = 120 * 1_000_000_000
@@ -43,23 +37,6 @@ _HERE = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Given:
-    """What policies are in force.
-
-    Attributes:
-        serial: Another one after each change; 0 before any is known, -1 where not all are understood.
-        changed: When that was, in ns since 1970.
-        around: What they are read with: namespaces, accounts, network sets.
-        policies: Those of one namespace; under no name those of none, with tiers and profiles.
-    """
-
-    serial: int
-    changed: int
-    around: Callable[[], Iterable[manifest.Document]]
-    policies: Callable[[str], Iterable[manifest.Document]]
-
-
 class Evaluator:
     """Judges flows of this node's pods. It keeps the policies that select these, as Felix does.
 
@@ -67,11 +44,11 @@ class Evaluator:
     """
 
     def __init__(self) -> None:
-        self._rules = _Rules()
+        self._policies = nodepolicies.NodePolicies()
         self._connections = connections.Connections()
 
     def attribute(
-        self, flows: pa.RecordBatch, known: names.Names, labels: Labels, given: Given
+        self, flows: pa.RecordBatch, known: names.Names, labels: Labels, given: nodepolicies.Given
     ) -> pa.RecordBatch:
         """The same flows; with the trace that the policies give those of which no rule is known.
 
@@ -103,104 +80,19 @@ class Evaluator:
         self._connections.seen(keys[told >= 0])
         return _filled(flows, rows, told, self._connections.traces)
 
-    def _judged(self, flows: pa.RecordBatch, met: _Met, given: Given) -> tuple[Codes, list[traces.Trace]]:
+    def _judged(
+        self, flows: pa.RecordBatch, met: _Met, given: nodepolicies.Given
+    ) -> tuple[Codes, list[traces.Trace]]:
         nodes = frozenset(columns.coded(flows, "node")[1])
-        self._rules.learn(given, met.on(nodes))
-        around = self._rules.seen_from(nodes)
+        self._policies.learn(given, met.on(nodes))
+        around = self._policies.seen_from(nodes)
         found = dataclasses.replace(around, pods=tuple(met.pods.values()), nodes=met.nodes)
-        engine = evaluate.Engine(self._rules.policies, found)
-        return _judged(flows, engine, met, self._rules)
-
-
-class _Rules:
-    """The policies that select this node's pods and host endpoints.
-
-    Attributes:
-        policies: These.
-    """
-
-    def __init__(self) -> None:
-        self._serial = 0
-        self._forget()
-
-    def _forget(self) -> None:
-        self.policies = objects.policy_set((), (), ())
-        self._around = cluster.Cluster()
-        self._seen: dict[frozenset[str], cluster.Cluster] = {}
-        self._all: dict[str, objects.PolicySet] = {}
-        self._subjects: set[_Alike] = set()
-        self._kept: dict[str, objects.Policy] = {}
-        self._asked: dict[tuple[str, enums.Direction], tuple[bool, bool]] = {}
-
-    def learn(self, given: Given, subjects: Mapping[_Alike, cluster.Pod]) -> None:
-        """Have all policies that select one of these pods, beside those that select others here.
-
-        Raises:
-            ManifestError: If a policy is not understood.
-        """
-        if given.serial != self._serial or len(self._subjects) > _MOST_SUBJECTS:
-            self._forget()
-            self._serial = 0  # until all of it is read
-            self._around = cluster.read(given.around())
-            self._all[""] = parse.parse(given.policies(""))
-            self._select(_labels(self._around, ()))
-            self._serial = given.serial
-        new = {alike: pod for alike, pod in subjects.items() if alike not in self._subjects}
-        if new:
-            for namespace in {pod.namespace for pod in new.values()} - self._all.keys():
-                self._all[namespace] = parse.parse(given.policies(namespace))
-            self._select(_labels(self._around, tuple(new.values())))
-            self._subjects |= new.keys()
-
-    def _select(self, labels: Sequence[Mapping[str, str]]) -> None:
-        for policy in (one for part in self._all.values() for one in part.policies):
-            if policy.identity not in self._kept and any(policy.subjects.matches(one) for one in labels):
-                self._kept[policy.identity] = policy
-        whole = self._all[""]
-        declared = [tier for tier in whole.tiers if tier.declared]
-        self.policies = objects.policy_set(declared, self._kept.values(), whole.profiles)
-
-    def seen_from(self, nodes: frozenset[str]) -> cluster.Cluster:
-        """What policies are read with; host endpoints of other nodes are nothing but labelled addresses."""
-        if nodes not in self._seen:
-            hosts = self._around.host_endpoints
-            others = tuple(
-                cluster.NetworkSet(namespace="", name=one.name, labels=one.labels, networks=one.addresses)
-                for one in hosts if one.node not in nodes and one.addresses
-            )  # fmt: skip
-            self._seen[nodes] = dataclasses.replace(
-                self._around, host_endpoints=tuple(one for one in hosts if one.node in nodes),
-                network_sets=(*self._around.network_sets, *others),
-            )  # fmt: skip
-        return self._seen[nodes]
-
-    def asks(self, policy: objects.Policy, direction: enums.Direction) -> tuple[bool, bool]:
-        """Whether one of its rules is about a service, and whether one is about the source's port."""
-        key = policy.identity, direction
-        if key not in self._asked:
-            rules = policy.rules(direction)
-            self._asked[key] = any(map(_is_about_service, rules)), any(map(_is_about_source_port, rules))
-        return self._asked[key]
-
-
-def _labels(around: cluster.Cluster, pods: tuple[cluster.Pod, ...]) -> list[Mapping[str, str]]:
-    """The labels of pods, or of the host endpoints where no pods are given."""
-    hosts = () if pods else around.host_endpoints
-    here = dataclasses.replace(around, pods=pods, network_sets=(), host_endpoints=hosts)
-    return [end.labels for end in endpoints.endpoints(here)]
+        engine = evaluate.Engine(self._policies.policies, found)
+        return _judged(flows, engine, met, self._policies)
 
 
 def _parts(places: Rows) -> Iterator[Rows]:
     return (places[start : start + _AT_ONCE] for start in range(0, len(places), _AT_ONCE))
-
-
-def _is_about_service(rule: objects.Rule) -> bool:
-    return bool(rule.source.service or rule.destination.service)
-
-
-def _is_about_source_port(rule: objects.Rule) -> bool:
-    peer = rule.source
-    return bool(peer.ports or peer.not_ports or peer.port_names or peer.not_port_names)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -218,10 +110,10 @@ class _Met:
     packed: address.Packed
     numbers: Codes
     known: Mask
-    pods: dict[_Alike, cluster.Pod]
+    pods: dict[nodepolicies.Alike, cluster.Pod]
     nodes: tuple[cluster.Node, ...]
 
-    def on(self, nodes: Collection[str]) -> dict[_Alike, cluster.Pod]:
+    def on(self, nodes: Collection[str]) -> dict[nodepolicies.Alike, cluster.Pod]:
         """The pods of some nodes."""
         return {alike: pod for alike, pod in self.pods.items() if pod.node in nodes}
 
@@ -259,7 +151,7 @@ def _is_pod(who: identity.Identity) -> bool:
     return who.kind is enums.EndpointKind.POD
 
 
-def _alike(who: identity.Identity) -> _Alike:
+def _alike(who: identity.Identity) -> nodepolicies.Alike:
     return who.namespace, who.labels_id, who.service_account, who.node, who.ports
 
 
@@ -282,7 +174,9 @@ def _unattributed(flows: pa.RecordBatch) -> Mask:
     return found
 
 
-def _is_sure(engine: evaluate.Engine, side: evaluate.Side, flows: pa.RecordBatch, rules: _Rules) -> Mask:
+def _is_sure(
+    engine: evaluate.Engine, side: evaluate.Side, flows: pa.RecordBatch, node: nodepolicies.NodePolicies
+) -> Mask:
     """Whether all is known that the policies speak of which have a say.
 
     What is behind services is not; whoever was denied before there was a connection may have no port; and
@@ -293,7 +187,7 @@ def _is_sure(engine: evaluate.Engine, side: evaluate.Side, flows: pa.RecordBatch
     for part in side.parts:
         asking = np.where(part.judged, part.subjects, np.int32(world.NOBODY))
         for subject in np.unique(asking[asking != world.NOBODY]).tolist():
-            asked = [rules.asks(one, part.direction) for one in engine.selecting_at(part, subject)]
+            asked = [node.asks(one, part.direction) for one in engine.selecting_at(part, subject)]
             if asked and part.chain in (program.Chain.PRE_DNAT, program.Chain.UNTRACKED):
                 sure &= (asking != subject) | ~translated
             if any(by_service for by_service, _ in asked):
@@ -304,7 +198,7 @@ def _is_sure(engine: evaluate.Engine, side: evaluate.Side, flows: pa.RecordBatch
 
 
 def _judged(
-    flows: pa.RecordBatch, engine: evaluate.Engine, met: _Met, rules: _Rules
+    flows: pa.RecordBatch, engine: evaluate.Engine, met: _Met, node: nodepolicies.NodePolicies
 ) -> tuple[Codes, list[traces.Trace]]:
     """The number of each flow's trace, and the traces; an empty one where nothing can be said."""
     count = len(flows)
@@ -321,7 +215,7 @@ def _judged(
         (enums.Direction.EGRESS, judged.egress), (enums.Direction.INGRESS, judged.ingress)
     ):  # fmt: skip
         here = np.logical_or.reduce([columns.equal(flows, "reporter", one) for one in _HERE[direction]])
-        sure &= _is_sure(engine, side, flows, rules) | ~here
+        sure &= _is_sure(engine, side, flows, node) | ~here
         sides.append((np.where(here, side.traces, 0), here & side.denied))
     (out, refused), (into, denied) = sides
     sure &= (refused | denied) == columns.equal(flows, "verdict", enums.Verdict.DENIED)

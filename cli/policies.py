@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from cli import evaluator
+from cli import nodepolicies
 from collector import collector
 from enrich import changes, contents, identity
 from model import cluster, errors, manifest
@@ -56,10 +56,10 @@ class Policies:
         self._heard: dict[_Key, tuple[int, str]] = {}
         self._refused: set[_Key] = set()
 
-    def given(self) -> evaluator.Given:
+    def given(self) -> nodepolicies.Given:
         """The policies that are in force now, and what else they are read with."""
         serial = -1 if self._refused else self._serial
-        return evaluator.Given(serial, self._changed, self._around, self._about)
+        return nodepolicies.Given(serial, self._changed, self._around, self._about)
 
     def _around(self) -> Iterator[manifest.Document]:
         return (one.document() for (_, kind, _, _), one in self._kept.items() if kind in _AROUND)

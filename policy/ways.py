@@ -100,9 +100,8 @@ def ways(whole: world.World, ends: world.Ends, src: Codes, dst: Codes) -> tuple[
             is_pod=is_pod[end],
         ))  # fmt: skip
     one, other = found
-    return _out(whole.hosts, one, forwarded=is_pod[dst] | ~same), _into(
-        whole.hosts, other, from_pod=is_pod[src] | ~same
-    )
+    out = _out(whole.hosts, one, forwarded=is_pod[dst] | ~same)
+    return out, _into(whole.hosts, other, from_pod=is_pod[src] | ~same)
 
 
 def _where(mask: Mask, numbers: Codes) -> Codes:
