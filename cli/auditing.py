@@ -22,7 +22,7 @@ import rich.text
 
 from cli import known, output
 from model import address, enums, manifest
-from policy import audit, edits
+from policy import audit, edits, granted
 from store import queries, transport
 
 FORMS = ("table", "json", "sarif")
@@ -100,14 +100,14 @@ def _met(hits: pa.Table) -> dict[str, audit.Met]:
     return {row["hit"]: audit.Met(row["connections"], row["last_seen"]) for row in rows}
 
 
-def _used(edges: Sequence[dict[str, Any]]) -> dict[str, audit.Used]:
+def _used(edges: Sequence[dict[str, Any]]) -> dict[str, granted.Used]:
     """What of each rule that decided was used."""
-    found: dict[str, audit.Used] = {}
+    found: dict[str, granted.Used] = {}
     for row in edges:
         text = row["deciding_rule"]
         if not text:
             continue
-        of = found.setdefault(text, audit.Used())
+        of = found.setdefault(text, granted.Used())
         of.ports.add((row["protocol"], row["dst_port"]))
         far = "src" if text.startswith(enums.Direction.INGRESS) else "dst"
         if row[f"{far}_pod"]:

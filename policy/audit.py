@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import ipaddress
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -17,18 +16,18 @@ from policy import (
     edits,
     evaluate,
     explanation,
+    granted,
     kubernetes,
     objects,
     prefixes,
     queries,
     selector,
-    subjects,
 )
-from policy import world as worlds
+from policy import (
+    world as worlds,
+)
 
 _INGRESS, _EGRESS = enums.Direction.INGRESS, enums.Direction.EGRESS
-_PEERS = {_INGRESS: "source", _EGRESS: "destination"}
-_SHOWN = 5
 _MOST_NAMED = 20
 """Pods that are named where a change would close them."""
 _PASSED_ON = "a default deny would not help: policies of its tier pass on what it would deny"
@@ -70,21 +69,6 @@ class Finding:
     fix: str = ""
 
 
-@dataclasses.dataclass(slots=True)
-class Used:
-    """What of a rule was used.
-
-    Attributes:
-        ports: Protocols and ports.
-        addresses: Those at the far end that belong to no pod.
-        pods: Whether there were pods at the far end.
-    """
-
-    ports: set[tuple[int, int]] = dataclasses.field(default_factory=set)
-    addresses: set[subjects.Address] = dataclasses.field(default_factory=set)
-    pods: bool = False
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Met:
     """How often a hit was met.
@@ -111,7 +95,7 @@ class Use:
     """
 
     hits: Mapping[str, Met]
-    rules: Mapping[str, Used] = dataclasses.field(default_factory=dict)
+    rules: Mapping[str, granted.Used] = dataclasses.field(default_factory=dict)
     since: Mapping[str, int]
     start: int
     evidence: str
@@ -248,7 +232,7 @@ class Auditor:
             direction: Which way it is about.
             known: Namespace and name of each service; where there are none, they may just not be told.
         """
-        peer = getattr(rule, _PEERS[direction])
+        peer = getattr(rule, granted.PEERS[direction])
         if peer.members is not None and not self._engine.world.labels.matching(peer.members).any():
             return (
                 "pods or network sets of which there are none",
@@ -259,7 +243,7 @@ class Auditor:
             others = sorted(one for space, one in known if space == namespace)
             return (
                 f"service {namespace}/{name}, which there is not",
-                f"services of that namespace: {_listed(others) or 'none'}",
+                f"services of that namespace: {granted.listed(others) or 'none'}",
             )
         return None
 
@@ -296,7 +280,7 @@ class Auditor:
                 f"No policy that selects {some} decides about strangers" if selected
                 else f"No policy selects {some} for ingress"
             )  # fmt: skip
-            names = (_listed([pods[i].name for i in mine]),) if selected else ()
+            names = (granted.listed([pods[i].name for i in mine]),) if selected else ()
             closed = self._closed(namespace)
             helps = not closed.isdisjoint(mine)
             yield Finding(
@@ -375,7 +359,7 @@ class Auditor:
             False: "open now, and closed by the fix to all that no policy allows",
             True: "the fix denies what policies of other tiers pass on to",
         }
-        said = [f"{told[of]}: {_listed(names, _MOST_NAMED)}" for of, names in sorted(selected.items())]
+        said = [f"{told[of]}: {granted.listed(names, _MOST_NAMED)}" for of, names in sorted(selected.items())]
         return (*said, *self._undecided(namespace))
 
     def _undecided(self, namespace: str) -> Iterator[str]:
@@ -472,7 +456,7 @@ class Auditor:
         mine: Sequence[tuple[int, objects.Rule]],
     ) -> Iterator[Finding]:  # fmt: skip
         assert self._use  # noqa: S101  # asked for by `wide` alone
-        used = Used()
+        used = granted.Used()
         for index, rule in mine:
             hit = prefixes.rule_hit(policy, direction, index)
             one = self._use.rules.get(hit.render()) if hit else None
@@ -482,10 +466,11 @@ class Auditor:
                 used.pods |= one.pods
         rules = [rule for _, rule in mine]
         place = f"The {explanation.ordinal(written)} {direction} rule of {explanation.name(policy)} allows"
-        for granted, only in filter(None, (_wide_ports(rules, used), _wide_nets(rules, direction, used))):
+        wide = granted.wide_ports(rules, used), granted.wide_nets(rules, direction, used)
+        for allowed, only in filter(None, wide):
             yield Finding(
                 check="wide", severity=Severity.LOW, subject=policy.identity, direction=direction,
-                rule=written, sentence=f"{place} {granted}, and only {only} used.",
+                rule=written, sentence=f"{place} {allowed}, and only {only} used.",
                 evidence=(self._use.evidence,),
             )  # fmt: skip
 
@@ -538,7 +523,7 @@ class Auditor:
     def _pods(self, subjects: selector.Selector) -> str:
         pods = self._engine.world.pods
         names = [f"{pods[i].namespace}/{pods[i].name}" for i in np.flatnonzero(self._selected(subjects))]
-        return f"it selects {_listed(names)}" if names else "it selects no pod"
+        return f"it selects {granted.listed(names)}" if names else "it selects no pod"
 
     def _place(self, policy: objects.Policy, direction: enums.Direction, rule: objects.Rule) -> str:
         return f"The {explanation.ordinal(rule.written)} {direction} rule of {explanation.name(policy)}"
@@ -552,73 +537,6 @@ class Auditor:
         if document is None:
             return ""
         return edits.diff(edits.plain(document.body), edits.without(document, direction, written))
-
-
-_FEW_PORTS = 8
-"""So many ports that are used can be written down; and a range that is wider by as many is wide."""
-_FEW_NETS = 4
-_WITHOUT_PORTS = frozenset({enums.Protocol.ICMP, enums.Protocol.ICMPV6})
-
-
-def _wide_ports(rules: Sequence[objects.Rule], used: Used) -> tuple[str, str] | None:
-    """The ports that a rule allows, and those that are used, where these are far fewer."""
-    if not 0 < len(used.ports) <= _FEW_PORTS:
-        return None
-    spans = [span for rule in rules for span in rule.destination.ports]
-    open_ = [
-        rule.destination for rule in rules
-        if rule.protocol not in _WITHOUT_PORTS
-        and not rule.destination.ports and not rule.destination.port_names
-    ]  # fmt: skip
-    granted = sum(span.last - span.first + 1 for span in spans)
-    if not open_ and granted <= len(used.ports) + _FEW_PORTS:
-        return None
-    texts = [
-        f"{enums.protocol_name(protocol)} {port}" if port else enums.protocol_name(protocol)
-        for protocol, port in sorted(used.ports)
-    ]
-    verb = "was" if len(texts) == 1 else "were"
-    every = f"every port{_except(_ports_left_out(open_))}" if open_ else f"{granted:,} ports"
-    return every, f"{' and '.join(texts)} {verb}"
-
-
-def _ports_left_out(open_: Sequence[objects.Peer]) -> list[str]:
-    """The ports that none of some rules about every port allows."""
-    ranges = set.intersection(*(set(peer.not_ports) for peer in open_))
-    names = set.intersection(*(set(peer.not_port_names) for peer in open_))
-    texts = [str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in sorted(ranges)]
-    return [*texts, *sorted(names)]
-
-
-def _wide_nets(
-    rules: Sequence[objects.Rule], direction: enums.Direction, used: Used
-) -> tuple[str, str] | None:
-    """The networks that a rule allows, and those that are used, where these are far smaller."""
-    granted = [one for rule in rules for one in _granted(getattr(rule, _PEERS[direction]))]
-    if not granted or not used.addresses or used.pods:
-        return None
-    inside = subjects.collapse(ipaddress.ip_network(one) for one in used.addresses)
-    size = sum(net.num_addresses - sum(hole.num_addresses for hole in holes) for net, holes in granted)
-    if len(inside) > _FEW_NETS or size <= 16 * len(used.addresses):
-        return None
-    texts = [str(net.network_address if net.num_addresses == 1 else net) for net in inside]
-    verb = "was" if len(texts) == 1 else "were"
-    networks = dict.fromkeys(f"{net}{_except(list(map(str, holes)))}" for net, holes in granted)
-    return ", ".join(networks), f"{' and '.join(texts)} {verb}"
-
-
-def _granted(peer: objects.Peer) -> Iterator[tuple[objects.Network, list[objects.Network]]]:
-    """The networks of one side of a rule, each with those inside that it leaves out."""
-    left_out = subjects.collapse(peer.not_nets)
-    for net in peer.nets:
-        # of two networks that overlap one holds the other
-        holes = [one for one in left_out if one.overlaps(net)]
-        if not any(one.prefixlen <= net.prefixlen for one in holes):
-            yield net, holes
-
-
-def _except(texts: Sequence[str]) -> str:
-    return f" (except {_listed(texts)})" if texts else ""
 
 
 def _anybody(peer: objects.Peer) -> bool:
@@ -658,11 +576,6 @@ def _written(node: selector.Selector) -> selector.Selector:
             claims = [_written(one) for one in operands]
             return selector.both(*(one for one in claims if one != selector.All())) or selector.All()
     return selector.All() if node == kubernetes.IS_POD else node
-
-
-def _listed(names: Sequence[str], most: int = _SHOWN) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 CHECKS = {

@@ -68,7 +68,7 @@ class Editor:
             yield from self._before(last, told.asked, side)
             return
         widened = list(self._widened(side.nearest, told.asked, side)) if side.nearest else []
-        if side.nearest and _is_about_pods(side.nearest, side.rules):
+        if side.nearest and _is_about_pods(side.nearest, side.rule_direction):
             yield from widened
             widened = []
         yield from self._added(told.asked, side, last.tier)
@@ -79,19 +79,19 @@ class Editor:
     ) -> Iterator[tuple[str, Body]]:
         """A rule in front of the one that denies it; for this pod alone, where that can be said."""
         policy = next(one for one in side.selecting if _is(one, last))
-        rule = _rule(policy, asked, side.rules)
+        rule = _rule(policy, asked, side.rule_direction)
         if rule is None or policy.kind == "knp" or policy.identity not in self._of:
             return
-        written = policy.rules(side.rules)[last.rule].written
-        place = f"the {explanation.ordinal(written)} {side.rules} rule of {explanation.name(policy)}"
+        written = policy.rules(side.rule_direction)[last.rule].written
+        place = f"the {explanation.ordinal(written)} {side.rule_direction} rule of {explanation.name(policy)}"
         pods, near = self._count(policy), _near(asked, side)
-        alone = _alone(policy, rule, near, side.rules) if pods > 1 else None
-        by_itself = f" {'to' if side.rules is _INGRESS else 'from'} {near.name}"
+        alone = _alone(policy, rule, near, side.rule_direction) if pods > 1 else None
+        by_itself = f" {'to' if side.rule_direction is _INGRESS else 'from'} {near.name}"
         together = f", for all {self._whom(policy)} that it selects" if pods > 1 else ""
         for one, whom in ((alone, by_itself), (rule, together)):
             body = self._copy(policy)
             if one and body:
-                body["spec"][str(side.rules)].insert(written, one)
+                body["spec"][str(side.rule_direction)].insert(written, one)
                 yield f"Put a rule in front of {place} that allows {_what(asked, side)}{whom}.", body
 
     def _widened(
@@ -102,11 +102,11 @@ class Editor:
         body = self._copy(policy)
         if body is None:
             return
-        written = policy.rules(side.rules)[nearest.index].written
-        rule = body["spec"][str(side.rules)][written]
-        place = f"the {explanation.ordinal(written)} {side.rules} rule of {explanation.name(policy)}"
-        peers = "from" if side.rules is _INGRESS else "to"
-        far = reasons.Part.SOURCE if side.rules is _INGRESS else reasons.Part.DESTINATION
+        written = policy.rules(side.rule_direction)[nearest.index].written
+        rule = body["spec"][str(side.rule_direction)][written]
+        place = f"the {explanation.ordinal(written)} {side.rule_direction} rule of {explanation.name(policy)}"
+        peers = "from" if side.rule_direction is _INGRESS else "to"
+        far = reasons.Part.SOURCE if side.rule_direction is _INGRESS else reasons.Part.DESTINATION
         port = f"{enums.protocol_name(asked.protocol)} port {asked.port}"
         if parts <= {reasons.Part.PORT, reasons.Part.PROTOCOL} and _add_port(policy, rule, asked):
             yield f"Add {port} to {place}, for all of its peers.", body
@@ -121,10 +121,10 @@ class Editor:
         mine = [one for one in side.selecting if one.tier == tier and one.kind in ("knp", *_OF_CALICO)]
         counts = {one.identity: self._count(one) for one in mine}
         for policy in sorted(mine, key=lambda one: (counts[one.identity], not one.namespace, one.identity)):
-            rule, body = _rule(policy, asked, side.rules), self._copy(policy)
+            rule, body = _rule(policy, asked, side.rule_direction), self._copy(policy)
             if rule is not None and body is not None:
-                rules = body["spec"].get(str(side.rules)) or []
-                body["spec"][str(side.rules)] = [*rules, rule]
+                rules = body["spec"].get(str(side.rule_direction)) or []
+                body["spec"][str(side.rule_direction)] = [*rules, rule]
                 where = f"to {explanation.name(policy)}, which selects {self._whom(policy)}"
                 alone = "ports" in rule or policy.kind != "knp"
                 more = "" if alone else ", with all other protocols: it cannot say this one alone"
@@ -137,9 +137,8 @@ class Editor:
     def _counts(self, policy: objects.Policy) -> tuple[int, int]:
         world = self._engine.world
         matched = world.labels.matching(policy.subjects)
-        return int(matched[world.labels.codes[: len(world.pods)]].sum()), int(
-            matched[world.host_labels].sum()
-        )
+        pods = matched[world.labels.codes[: len(world.pods)]]
+        return int(pods.sum()), int(matched[world.host_labels].sum())
 
     def _whom(self, policy: objects.Policy) -> str:
         """Whom a policy selects, in numbers."""
@@ -214,11 +213,11 @@ def _is(policy: objects.Policy, hit: policyhit.PolicyHit) -> bool:
 
 
 def _far(asked: reasons.Connection, side: explanation.Side) -> reasons.End:
-    return asked.source if side.rules is _INGRESS else asked.destination
+    return asked.source if side.rule_direction is _INGRESS else asked.destination
 
 
 def _near(asked: reasons.Connection, side: explanation.Side) -> reasons.End:
-    return asked.destination if side.rules is _INGRESS else asked.source
+    return asked.destination if side.rule_direction is _INGRESS else asked.source
 
 
 def _alone(policy: objects.Policy, rule: Body, near: reasons.End, direction: enums.Direction) -> Body | None:
@@ -240,7 +239,7 @@ def _named(end: reasons.End) -> str:
 
 
 def _what(asked: reasons.Connection, side: explanation.Side) -> str:
-    way = "from" if side.rules is _INGRESS else "to"
+    way = "from" if side.rule_direction is _INGRESS else "to"
     port = f" port {asked.port}" if asked.port else ""
     return f"{enums.protocol_name(asked.protocol)}{port} {way} {_named(_far(asked, side))}"
 

@@ -158,7 +158,9 @@ class Engine:
 
     Attributes:
         world: Who there is.
-        hits: The rules that can decide, by their numbers.
+        programs: The programs of pods, by direction.
+        of_hosts: Those of host endpoints, by direction and chain.
+        traces: The traces that judgements have made.
     """
 
     def __init__(self, policies: objects.PolicySet, found: cluster.Cluster) -> None:
@@ -186,16 +188,10 @@ class Engine:
         """The policies that judge a pod, by its number, in one direction; in the order in which they do."""
         return self.programs[direction].selecting[int(self.world.labels.codes[pod])]
 
-    def selecting_host(
-        self, host: int, direction: enums.Direction, chain: program.Chain
-    ) -> tuple[objects.Policy, ...]:
-        """The policies that judge a host endpoint, by its number, in one direction and chain."""
-        return self.of_hosts[direction, chain].selecting[host]
-
     def selecting_at(self, part: Part, subject: int) -> tuple[objects.Policy, ...]:
         """The policies of an endpoint that are asked in a part of a judgement."""
         if part.hosts:
-            return self.selecting_host(subject, part.direction, part.chain)
+            return self.of_hosts[part.direction, part.chain].selecting[subject]
         return self.selecting(subject, part.direction)
 
     def pending(self) -> Engine | None:

@@ -48,7 +48,7 @@ class Side:
     """What one end's policies say, and those of the host endpoints there.
 
     Attributes:
-        rules: The direction of the rules that decide: on the way out of a pod, a host endpoint's may be about
+        rule_direction: That of the rules that decide: on the way out of a pod, a host endpoint's may be about
             what comes in to the host.
         verdict: ``allowed``, ``denied`` or ``not judged``.
         sentences: Tier by tier.
@@ -58,7 +58,7 @@ class Side:
     """
 
     direction: enums.Direction
-    rules: enums.Direction
+    rule_direction: enums.Direction
     end: str
     verdict: str
     sentences: tuple[str, ...]
@@ -149,14 +149,14 @@ class Explainer:
     ) -> Side:  # fmt: skip
         if not said:
             return Side(
-                direction=direction, rules=direction, end=end.name, verdict="not judged",
+                direction=direction, rule_direction=direction, end=end.name, verdict="not judged",
                 sentences=(_exempt(direction, end, asked),),
             )  # fmt: skip
         last = said[-1]
-        rules = last.direction
-        nearest = self._nearest(last.selecting, rules, last.hits[-1], asked) if last.denied else None
+        of = last.direction
+        nearest = self._nearest(last.selecting, of, last.hits[-1], asked) if last.denied else None
         return Side(
-            direction=direction, rules=rules, end=end.name, trace=trace,
+            direction=direction, rule_direction=of, end=end.name, trace=trace,
             verdict="denied" if last.denied else "allowed",
             sentences=tuple(text for one in said for text in _told(one, end.name)),
             selecting=last.selecting, nearest=nearest,

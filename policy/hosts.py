@@ -19,9 +19,29 @@ Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
 NONE = -1
-"""Instead of a host endpoint's number."""
+"""Instead of a number, where there is none."""
 
 _ALL_INTERFACES = "*"
+
+
+class Addresses:
+    """Single addresses, each with the number of whose it is.
+
+    Args:
+        owners: The numbers, by the address's 16 bytes.
+    """
+
+    def __init__(self, owners: Mapping[bytes, int]) -> None:
+        self._texts = np.frombuffer(b"".join(sorted(owners)), "S16")
+        self._numbers = np.array([owners[one] for one in sorted(owners)], np.int32)
+
+    def find(self, packed: address.Packed) -> Codes:
+        """The number for each address; `NONE` where it is nobody's."""
+        if not len(self._texts):
+            return np.full(len(packed), NONE, np.int32)
+        texts = np.ascontiguousarray(packed).view("S16").ravel()
+        at = np.minimum(np.searchsorted(self._texts, texts), len(self._texts) - 1)
+        return np.where(self._texts[at] == texts, self._numbers[at], np.int32(NONE))
 
 
 class Hosts:
@@ -56,19 +76,14 @@ class Hosts:
         for number in sorted(range(len(self)), key=lambda one: not self._is_named[one]):
             for text in found.host_endpoints[number].addresses:
                 owners.setdefault(address.pack(text), number)
-        self._addresses = np.frombuffer(b"".join(sorted(owners)), "S16")
-        self._owners = np.array([owners[one] for one in sorted(owners)], np.int32)
+        self._owners = Addresses(owners)
 
     def __len__(self) -> int:
         return len(self.endpoints)
 
     def having(self, packed: address.Packed) -> Codes:
         """The host endpoint that is expected to have each address, one of a name before others; or `NONE`."""
-        if not len(self._addresses):
-            return np.full(len(packed), NONE, np.int32)
-        texts = np.ascontiguousarray(packed).view("S16").ravel()
-        at = np.minimum(np.searchsorted(self._addresses, texts), len(self._addresses) - 1)
-        return np.where(self._addresses[at] == texts, self._owners[at], np.int32(NONE))
+        return self._owners.find(packed)
 
     def in_front(self, nodes: Codes) -> Codes:
         """The host endpoint through which a node, or its pods, reach others; `NONE` for none."""

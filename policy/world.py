@@ -88,7 +88,7 @@ class World:
         self.names = transports.NameSets(self._tables)
         nodes = _node_numbers(found)
         self._pod_nodes = np.array([nodes[pod.node] if pod.node else NOBODY for pod in self.pods], np.int32)
-        self._host_addresses, self._host_nodes = _host_nodes(found, nodes)
+        self._host_nodes = _host_nodes(found, nodes)
         self.hosts = host_endpoints.Hosts(found, hosts, nodes)
         self._covered: dict[selector.Selector, Mask | None] = {}
 
@@ -119,12 +119,7 @@ class World:
     def nodes_of(self, ends: Ends) -> Codes:
         """The number of the node that each end is on, if it is a pod, or that it is; `NOBODY` for others."""
         of_pods = np.append(self._pod_nodes, NOBODY)[ends.pods]
-        if not len(self._host_addresses):
-            return of_pods
-        texts = np.ascontiguousarray(ends.packed).view("S16").ravel()
-        at = np.minimum(np.searchsorted(self._host_addresses, texts), len(self._host_addresses) - 1)
-        hosts = np.where(self._host_addresses[at] == texts, self._host_nodes[at], np.int32(NOBODY))
-        return np.where(ends.pods == NOBODY, hosts, of_pods)
+        return np.where(ends.pods == NOBODY, self._host_nodes.find(ends.packed), of_pods)
 
     def covered(self, members: selector.Selector) -> Mask | None:
         """Which cells lie in a network set, or are a host endpoint's, that a selector matches; or None."""
@@ -193,8 +188,8 @@ def _node_numbers(found: cluster.Cluster) -> dict[str, int]:
     return {name: i for i, name in enumerate(dict.fromkeys(names))}
 
 
-def _host_nodes(found: cluster.Cluster, nodes: Mapping[str, int]) -> tuple[npt.NDArray[np.bytes_], Codes]:
-    """The addresses of nodes, in order, and whose they are.
+def _host_nodes(found: cluster.Cluster, nodes: Mapping[str, int]) -> host_endpoints.Addresses:
+    """The addresses of nodes, with the nodes' numbers.
 
     A pod on its node's own network has its node's address.
     """
@@ -206,8 +201,7 @@ def _host_nodes(found: cluster.Cluster, nodes: Mapping[str, int]) -> tuple[npt.N
         hosts |= {address.pack(text): nodes[one.node] for text in one.addresses}
     for node in found.nodes:
         hosts |= {address.pack(text): nodes[node.name] for text in node.addresses}
-    texts = np.frombuffer(b"".join(sorted(hosts)), "S16")
-    return texts, np.array([hosts[one] for one in sorted(hosts)], np.int32)
+    return host_endpoints.Addresses(hosts)
 
 
 def _port_tables(pods: Sequence[subjects.Endpoint]) -> tuple[list[transports.Names], Codes]:

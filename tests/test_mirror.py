@@ -13,6 +13,7 @@ PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
 ELSEWHERE = {
     "policy/calico.py": "tests/policy/test_parse.py",
     "policy/fields.py": "tests/policy/test_parse.py",
+    "policy/granted.py": "tests/policy/test_audit.py",
     "policy/kubernetes.py": "tests/policy/test_parse.py",
     "policy/objects.py": "tests/policy/test_parse.py",
     "app/views/__init__.py": "tests/app/test_main.py",

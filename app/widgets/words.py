@@ -8,6 +8,8 @@ NO_RULE = "no rule is known"
 
 _ATTRIBUTIONS = {
     enums.Attribution.NFLOG.value: "logged by the rule itself",
+    enums.Attribution.EVALUATED.value: "told by the policies, as no rule has logged it",
+    enums.Attribution.PROBE.value: "not known: packets came in and did not go on",
     enums.Attribution.NONE.value: "not known: nothing polices it here, or the log was lost",
 }
 _REPORTERS = {
@@ -19,6 +21,7 @@ _REPORTERS = {
 _KINDS = {
     enums.EndpointKind.POD.value: "pod",
     enums.EndpointKind.NODE.value: "node",
+    enums.EndpointKind.HOST_ENDPOINT.value: "host endpoint",
     enums.EndpointKind.NETWORK_SET.value: "network set",
     enums.EndpointKind.PRIVATE.value: "private address nobody claims",
     enums.EndpointKind.PUBLIC.value: "public address",

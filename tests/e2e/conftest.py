@@ -7,14 +7,13 @@ import pathlib
 import subprocess
 import sys
 
-import pyarrow.parquet
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "store"))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import recorded
 from clickhouse_server import installed, mortal  # noqa: F401 (fixtures)
 
-from cli import output
 from lab import truth
 from model import cluster, manifest
 
@@ -53,16 +52,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory, free_ports: list[str]) -
         [*command, *free_ports], stdout=subprocess.PIPE, text=True, timeout=SECONDS + 90, check=False
     )
     assert done.returncode == 0
-    flows = folder / "flows.parquet"
-    with flows.open("wb") as stream:
-        subprocess.run(
-            [*FLOWLEDGER, "flows", "--ledger", f"chdb://{folder}/ledger", "--since", "1d",
-             "--limit", "1000000", "-o", "parquet"],
-            stdout=stream, check=True,
-        )  # fmt: skip
     pods = cluster.read(manifest.load(folder / "cluster")).pods
     return Recording(
-        rows=output.plain(pyarrow.parquet.read_table(flows)),
+        rows=recorded.rows(folder),
         attempts=truth.read(folder / "truth.jsonl"),
         counters=json.loads((folder / "counters.json").read_text()),
         pods={f"{pod.namespace}/{pod.name}": pod for pod in pods},

@@ -7,10 +7,11 @@ import pathlib
 import subprocess
 import sys
 
-import pyarrow.parquet
 import pytest
 
-from cli import output
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import recorded
+
 from lab import truth
 
 pytestmark = [pytest.mark.net, pytest.mark.e2e]
@@ -32,17 +33,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, free_ports: list[str]) -> p
     return folder
 
 
-def _rows(folder: pathlib.Path) -> list[dict]:
-    flows = folder / "flows.parquet"
-    with flows.open("wb") as stream:
-        subprocess.run(
-            [*FLOWLEDGER, "flows", "--ledger", f"chdb://{folder}/ledger", "--since", "1d",
-             "--limit", "1000000", "-o", "parquet"],
-            stdout=stream, check=True,
-        )  # fmt: skip
-    return output.plain(pyarrow.parquet.read_table(flows))
-
-
 def test_no_name_is_wrong_while_pods_are_replaced(folder: pathlib.Path) -> None:
     attempts = {(a.src_address, a.src_port, a.dst_address): a for a in truth.read(folder / "truth.jsonl")}
     lives = {name for a in attempts.values() for name in (a.src, a.server) if "peer" not in name}
@@ -50,7 +40,7 @@ def test_no_name_is_wrong_while_pods_are_replaced(folder: pathlib.Path) -> None:
     assert len(answered) >= CONNECTIONS
     assert len(lives) >= SECONDS  # one in a second, were this machine so slow
     seen, found = set(), collections.Counter()
-    for row in _rows(folder):
+    for row in recorded.rows(folder):
         key = row["src_address"], row["src_port"], row["dst_address"]
         attempt = attempts[key]
         seen.add(key)

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-import pyarrow.parquet
 import pytest
 
-from cli import output
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import recorded
+
 from lab import truth
 
 pytestmark = [pytest.mark.net, pytest.mark.e2e]
@@ -43,17 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, free_ports: list[str]) -> p
     return folder
 
 
-def _rows(folder: pathlib.Path) -> list[dict]:
-    flows = folder / "flows.parquet"
-    with flows.open("wb") as stream:
-        subprocess.run(
-            [*FLOWLEDGER, "flows", "--ledger", f"chdb://{folder}/ledger", "--since", "1d",
-             "--limit", "1000000", "-o", "parquet"],
-            stdout=stream, check=True,
-        )  # fmt: skip
-    return output.plain(pyarrow.parquet.read_table(flows))
-
-
 Known = dict[tuple, set[tuple[str, str]]]
 
 
@@ -76,7 +66,7 @@ def test_rules_are_the_lab_s_own(folder: pathlib.Path) -> None:
     """The lab knows of each attempt which rule of each end decided it."""
     meant = _meant(truth.read(folder / "truth.jsonl"))
     wrong, verdicts = [], collections.Counter()
-    for row in _rows(folder):
+    for row in recorded.rows(folder):
         rules = meant[row["src_address"], row["protocol"], _second(row)]
         at_source = row["reporter"] == "src" or row["egress_action"] == "deny"
         possible = {out if at_source else into for out, into in rules}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from model import cluster, manifest
-from policy import audit, evaluate, parse, subjects
+from policy import audit, evaluate, granted, parse, subjects
 
 Body = dict[str, Any]
 
@@ -279,7 +279,7 @@ def test_policy_that_is_too_new_is_not_said_to_be_unused() -> None:
     assert _unused(set(), since=11) == []
 
 
-def _wide(policy: Body, used: dict[str, audit.Used]) -> list[str]:
+def _wide(policy: Body, used: dict[str, granted.Used]) -> list[str]:
     """What is said of a policy's rules of which this was used, by the text of their hits."""
     use = audit.Use(hits=_met(*used), rules=used, since={}, start=10, evidence="")
     found = _audited(use, DENY, policy)
@@ -300,54 +300,54 @@ FIRST = "The first ingress rule of NetworkPolicy shop/web allows"
 @pytest.mark.parametrize(
     ("rule", "used", "sentences"),
     [
-        pytest.param({"from": [{"podSelector": {}}]}, audit.Used({(6, 80), (17, 53)}, set(), True),
+        pytest.param({"from": [{"podSelector": {}}]}, granted.Used({(6, 80), (17, 53)}, set(), True),
                      [f"{FIRST} every port, and only TCP 80 and UDP 53 were used."], id="every port"),
         pytest.param({"from": [{"podSelector": {}}], "ports": [{"port": 8000, "endPort": 9000}]},
-                     audit.Used({(6, 8080)}, set(), True),
+                     granted.Used({(6, 8080)}, set(), True),
                      [f"{FIRST} 1,001 ports, and only TCP 8080 was used."], id="range"),
         pytest.param({"from": [{"podSelector": {}}], "ports": [{"port": 80}, {"port": 81}]},
-                     audit.Used({(6, 80)}, set(), True), [], id="few ports"),
+                     granted.Used({(6, 80)}, set(), True), [], id="few ports"),
         pytest.param({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]},
-                     audit.Used({(6, 80)}, _addresses("10.1.2.0", "10.1.2.1"), False),
+                     granted.Used({(6, 80)}, _addresses("10.1.2.0", "10.1.2.1"), False),
                      [f"{FIRST} 10.0.0.0/8, and only 10.1.2.0/31 was used."], id="network"),
         pytest.param({"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 80}]},
-                     audit.Used({(6, 80)}, _addresses("192.0.2.7"), False),
+                     granted.Used({(6, 80)}, _addresses("192.0.2.7"), False),
                      [f"{FIRST} 0.0.0.0/0, and only 192.0.2.7 was used."], id="one address"),
         pytest.param({"from": [{"ipBlock": {"cidr": "10.1.2.0/28"}}], "ports": [{"port": 80}]},
-                     audit.Used({(6, 80)}, _addresses("10.1.2.1"), False), [], id="small network"),
+                     granted.Used({(6, 80)}, _addresses("10.1.2.1"), False), [], id="small network"),
         pytest.param({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 80}]},
-                     audit.Used({(6, 80)}, _addresses("10.1.2.1"), True), [], id="pods in a network"),
+                     granted.Used({(6, 80)}, _addresses("10.1.2.1"), True), [], id="pods in a network"),
     ],
 )  # fmt: skip
-def test_rule_that_allows_more_than_is_used(rule: Body, used: audit.Used, sentences: list[str]) -> None:
+def test_rule_that_allows_more_than_is_used(rule: Body, used: granted.Used, sentences: list[str]) -> None:
     assert _wide(_knp("web", **WEB, ingress=[rule]), {_hit(0): used}) == sentences
 
 
 def test_what_a_rule_leaves_out_is_not_said_to_be_granted() -> None:
     block = {"cidr": "10.0.0.0/8", "except": ["10.128.0.0/9", "10.5.0.0/16", "10.5.1.0/24"]}
     rule = {"from": [{"ipBlock": block}], "ports": [{"port": 80}]}
-    used = audit.Used({(6, 80)}, _addresses("10.1.2.1"), False)
+    used = granted.Used({(6, 80)}, _addresses("10.1.2.1"), False)
     assert _wide(_knp("web", **WEB, ingress=[rule]), {_hit(0): used}) == [
         f"{FIRST} 10.0.0.0/8 (except 10.5.0.0/16, 10.128.0.0/9), and only 10.1.2.1 was used."
     ]
     source = {"nets": ["10.0.0.0/27", "10.9.0.0/16"], "notNets": ["10.9.0.0/16", "10.0.0.0/28"]}
     ports = {"notPorts": [22, "8000:8080"]}
     of_calico = {"action": "Allow", "protocol": "TCP", "source": source, "destination": ports}
-    nets = {"ingress|default|gnp:g|allow|0": audit.Used({(6, 80)}, _addresses("10.0.0.17"), False)}
+    nets = {"ingress|default|gnp:g|allow|0": granted.Used({(6, 80)}, _addresses("10.0.0.17"), False)}
     (sentence,) = _wide(_gnp("g", selector="all()", ingress=[of_calico]), nets)
     assert sentence.endswith(" allows every port (except 22, 8000-8080), and only TCP 80 was used.")
 
 
 def test_rule_about_icmp_allows_no_port() -> None:
     policy = _gnp("ping", selector="all()", ingress=[{"action": "Allow", "protocol": "ICMP"}])
-    assert _wide(policy, {"ingress|default|gnp:ping|allow|0": audit.Used({(1, 0)}, set(), True)}) == []
+    assert _wide(policy, {"ingress|default|gnp:ping|allow|0": granted.Used({(1, 0)}, set(), True)}) == []
 
 
 def test_what_all_peers_of_a_rule_use_counts() -> None:
     rule = {"from": [{"podSelector": {}}, {"ipBlock": {"cidr": "192.0.2.0/30"}}]}
     used = {
-        _hit(0): audit.Used({(6, 80)}, set(), True),
-        _hit(1): audit.Used({(6, 81)}, _addresses("192.0.2.1"), False),
+        _hit(0): granted.Used({(6, 80)}, set(), True),
+        _hit(1): granted.Used({(6, 81)}, _addresses("192.0.2.1"), False),
     }
     assert _wide(_knp("web", **WEB, ingress=[rule]), used) == [
         f"{FIRST} every port, and only TCP 80 and TCP 81 were used."
