@@ -120,9 +120,8 @@ class _Met:
 
 def _met(flows: pa.RecordBatch, known: names.Names, labels: Labels) -> _Met:
     packed = np.concatenate([enricher.packed(flows, f"{side}_address") for side in ("src", "dst")])
-    codes, at, places = np.unique(
-        np.concatenate(known.enricher.ends(flows)), return_index=True, return_inverse=True
-    )
+    ends = np.concatenate(known.enricher.ends(flows))
+    codes, at, places = np.unique(ends, return_index=True, return_inverse=True)
     who = list(known.enricher.who.identities.some(codes.tolist()))
     sets = {0: {}, **labels({one.labels_id for one in who} - {0})}
     alike = [_alike(one) if _is_pod(one) and one.labels_id in sets else None for one in who]
@@ -135,7 +134,7 @@ def _met(flows: pa.RecordBatch, known: names.Names, labels: Labels) -> _Met:
     return _Met(
         packed=packed,
         numbers=np.array([world.NOBODY if one is None else numbers[one] for one in alike], np.int32)[places],
-        known=np.array(clear, bool)[places] & ~(private[places] & early),
+        known=np.array(clear, bool)[places] & ~(private[places] & early) & _lasted(flows, ends, known),
         pods={
             one: _pod(who[i], _text(packed, at[i]), sets[who[i].labels_id])
             for one, i in first.items()
@@ -145,6 +144,19 @@ def _met(flows: pa.RecordBatch, known: names.Names, labels: Labels) -> _Met:
             for one, i in zip(who, at.tolist(), strict=True) if one.kind is enums.EndpointKind.NODE
         ),
     )  # fmt: skip
+
+
+def _lasted(flows: pa.RecordBatch, ends: Codes, known: names.Names) -> Mask:
+    """Whether each end is the same all the time in which its flow may have begun.
+
+    What a probe has found began somewhere in the interval that ends with the row, and an address may have
+    passed from one to another in it.
+    """
+    place = flows.schema.get_field_index("started")
+    later = flows.set_column(place, flows.schema.field("started"), flows.column("time"))
+    probed = np.tile(columns.equal(flows, "attribution", enums.Attribution.PROBE), 2)
+    same: Mask = ends == np.concatenate(known.enricher.ends(later))
+    return same | ~probed
 
 
 def _is_pod(who: identity.Identity) -> bool:

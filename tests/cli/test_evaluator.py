@@ -276,3 +276,16 @@ def test_what_is_judged_before_translation_is_not_told_from_what_is_seen_after(
     dialled = {"service_address": "10.96.0.1", "service_port": 80}
     found = evaluated([CART, early, _host("node-1", "eth0")], row, {**row, **dialled})
     assert [flow["attribution"] for flow in found] == ["evaluated", "none"]
+
+
+def test_address_that_passed_on_while_a_probe_counted_tells_nothing(
+    evaluated: Callable[..., list[Body]],
+) -> None:
+    """It knows but the interval in which a packet was dropped."""
+    born = 1_767_225_600
+    pod = _pod("web", "10.0.0.1", "node-2")
+    pod["status"]["startTime"] = "2026-01-01T00:00:00Z"
+    row = {"dst_port": 22, "verdict": "denied", "attribution": "probe", "reporter": "dst"}
+    times = [{"started": (born + a) * SECOND, "time": (born + b) * SECOND} for a, b in ((-1, 1), (1, 2))]
+    found = evaluated([pod, CART, POLICY], *({**row, **each} for each in times))
+    assert [flow["attribution"] for flow in found] == ["probe", "evaluated"]

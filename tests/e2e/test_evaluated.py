@@ -65,14 +65,19 @@ def _second(row: dict) -> int | str:
 def test_rules_are_the_lab_s_own(folder: pathlib.Path) -> None:
     """The lab knows of each attempt which rule of each end decided it."""
     meant = _meant(truth.read(folder / "truth.jsonl"))
-    wrong, verdicts = [], collections.Counter()
+    wrong, untold, verdicts = [], [], collections.Counter()
     for row in recorded.rows(folder):
         rules = meant[row["src_address"], row["protocol"], _second(row)]
         at_source = row["reporter"] == "src" or row["egress_action"] == "deny"
         possible = {out if at_source else into for out, into in rules}
         verdicts[row["verdict"]] += 1
-        if row["attribution"] != "evaluated" or row["deciding_rule"] not in possible:
+        if row["attribution"] != "evaluated":
+            untold.append(row)
+        elif row["deciding_rule"] not in possible:
             wrong.append((row, rules))
     assert wrong == []
+    # of a packet that was dropped while its address passed to another pod nothing is said
+    assert {row["attribution"] for row in untold} <= {"probe"}
+    assert len(untold) <= 0.01 * verdicts.total()
     assert verdicts["allowed"] > 200
     assert verdicts["denied"] > 50
