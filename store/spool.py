@@ -124,6 +124,7 @@ class Spool:
         self._waiting: collections.deque[File] = collections.deque()
         self._aside: collections.deque[tuple[pathlib.Path, int]] = collections.deque()
         self._offered: File | None = None
+        self._in_doubt: File | None = None
         self._bytes = 0
 
     def open(self) -> None:
@@ -179,20 +180,25 @@ class Spool:
         with self._lock:
             self._waiting.remove(file)
             self._remove(file.path, file.bytes)
-            self._offered = None
+            self._offered = self._in_doubt = None
             with contextlib.suppress(OSError):
                 spoolfile.sync(self._folder)
 
-    def release(self) -> None:
-        """The file that was offered stays, and goes if there is no room."""
+    def release(self, *, sent: bool = False) -> None:
+        """The file that was offered stays, and goes if there is no room.
+
+        One that was sent, without an answer that it is there, goes after all others: the ledger may have it,
+        and to discard it would count rows as missing that are not.
+        """
         with self._lock:
+            self._in_doubt = self._offered if sent else self._in_doubt
             self._offered = None
 
     def set_aside(self, file: File, reason: str) -> None:
         """No ledger will have it: keep it among those set aside, and count its rows as discarded."""
         with self._lock:
             self._waiting.remove(file)
-            self._offered = None
+            self._offered = self._in_doubt = None
             self._move_aside(file.path, file.bytes)
             self._discarded(file.name.table, reason, file.rows)
 
@@ -320,7 +326,9 @@ class Spool:
     def _victim(self) -> File | None:
         """What goes next: the oldest, but the tables that explain the others only after these."""
         there = [file for file in self._waiting if file is not self._offered]
-        return next((file for file in there if file.name.table in BULK), there[0] if there else None)
+        return min(
+            there, key=lambda file: (file is self._in_doubt, file.name.table not in BULK), default=None
+        )
 
     def _discard(self, table: str, reason: str, rows: int, **fields: object) -> None:
         self._discarded(table, reason, rows)

@@ -219,7 +219,7 @@ class Writer:
         except errors.StoreError as error:
             return self._weigh(file, error)
         except (OSError, MemoryError) as error:
-            return self._wait(repr(error))
+            return self._wait(repr(error), sent=True)
         except Exception as error:  # the edge of the loop: one batch must not keep all others
             _log.debug("insert failed", exc_info=True)
             return self._give_up(file, spool.REFUSED, repr(error))
@@ -234,7 +234,7 @@ class Writer:
         """What to do with a file that the ledger has refused; whether it is done with."""
         meaning = refusals.meaning(error)
         if meaning is refusals.Meaning.WAIT:
-            return self._wait(str(error))
+            return self._wait(str(error), sent=True)
         self._known = False
         if because := self._stranger():  # then it is not the rows
             return self._wait(because)
@@ -264,8 +264,8 @@ class Writer:
         self._go_on()
         return True
 
-    def _wait(self, because: str) -> bool:
-        self._spool.release()
+    def _wait(self, because: str, *, sent: bool = False) -> bool:
+        self._spool.release(sent=sent)
         longest = min(_FIRST_WAIT_SECONDS * 2.0 ** min(self._refusals, 16), _LONGEST_WAIT_SECONDS)
         self._not_before = self._clock() + longest * (0.5 + self._chance() / 2)
         self._refusals += 1

@@ -312,6 +312,30 @@ def test_offered_rows_stay(folder: Folder) -> None:
     assert taken[1:] == list(range(10 - len(taken), 9))
 
 
+def test_rows_that_were_sent_without_an_answer_go_last(folder: Folder) -> None:
+    spooled = folder.open(most_bytes=ROOM, batch_rows=ROWS)
+    spooled.append("flows", plain(0))
+    in_doubt = spooled.oldest()
+    spooled.release(sent=True)
+    for start in range(1, 9):
+        spooled.append("flows", plain(start))
+        spooled.oldest()
+        spooled.release()  # an offer that came to nothing settles no doubt
+    assert spooled.oldest() == in_doubt
+    assert [start for _, start, _ in folder.take()][:2] == [0, 7]
+
+
+def test_rows_that_were_sent_without_an_answer_keep_no_others_out(folder: Folder) -> None:
+    spooled = folder.open(most_bytes=ROOM)
+    spooled.append("flows", plain(0))
+    spooled.cut()
+    spooled.oldest()
+    spooled.release(sent=True)
+    assert spooled.append("flows", plain(1, 3 * ROWS))
+    assert spooled.append("flows", plain(2, 3 * ROWS))
+    assert folder.take() == [("flows", 2, 3 * ROWS)]
+
+
 def test_tables_that_explain_the_others_go_last(folder: Folder) -> None:
     spooled = folder.open(most_bytes=ROOM, batch_rows=ROWS)
     spooled.append("label_sets", plain(0, 100))

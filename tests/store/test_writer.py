@@ -195,6 +195,32 @@ def test_rows_that_come_while_it_is_away_are_larger_batches(node: Node) -> None:
     assert len(node.files()) == 3
 
 
+def test_rows_that_the_ledger_took_without_saying_so_are_not_discarded(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection broke after the ledger had them, and then there was no room."""
+    node.writer._spool.close()
+    node.new(spool_bytes=4096)
+    node.open()
+    node.writer.insert("flows", plain(0, 1, 2, 3))
+    taking = node.ledger.insert
+
+    def broken(table: str, batch: pa.RecordBatch, *, token: str = "") -> None:
+        taking(table, batch, token=token)
+        raise AWAY
+
+    monkeypatch.setattr(node.ledger, "insert", broken)
+    node.step()
+    monkeypatch.undo()
+    for number in range(4, 80, 4):
+        node.writer.insert("flows", plain(*range(number, number + 4)))
+    while node.step(60.0) != float("inf"):
+        pass
+    discarded = node.metric("discarded_rows_total", table="flows", reason="full")
+    assert discarded > 0
+    assert len(node.ledger.numbers()) == node.metric("delivered_rows_total", table="flows") == 80 - discarded
+
+
 def test_order_is_kept_over_refusals(node: Node) -> None:
     node.ledger.refuse = AWAY
     for number in range(0, 40, 4):
