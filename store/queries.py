@@ -2,30 +2,18 @@
 
 Totals leave out whatever would stand twice, as the views ``flows_counted`` and the like do. `flows` and
 `since` show the reports themselves, and `nodes` counts what each node reported.
-
-Where a condition asks for nothing that the rollups do not have, a long span is answered from them: whole
-hours or minutes from theirs, what remains at both ends from finer ones. The answer is the same to the last
-byte.
 """
 
 # ruff: noqa: S608 (what is pasted into a statement here are our own names; values are bound)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from model import columns, enums
-from store import cluster, ddl, filters, losses, parameters, transport
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of time, in nanoseconds since 1970: from ``start`` up to but not including ``end``."""
-
-    start: int
-    end: int
+from model import enums
+from store import counting, ddl, filters, losses, transport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +42,9 @@ class Summary:
     discarded: int
 
 
-_SECOND = 1_000_000_000
-_LEVELS = (("flows_day", 4 * 86_400), ("flows_hour", 12 * 3600), ("flows_minute", 3 * 3600))
-"""Rollups, and how many seconds a span must have at least to be worth looking there; the coarsest first."""
+Span = counting.Span
 
+_SECOND = 1_000_000_000
 _WORST = 50
 """How many places of loss an answer names, at most."""
 
@@ -70,17 +57,11 @@ _MOST_BUSIEST = 1000
 _STATEMENTS_BY_HOUR = 3 * 3600
 """Seconds of a span from which on the hours of completeness are worth it."""
 
-_KEYS = frozenset(c.name for c in columns.COLUMNS if c.rollup is columns.Rollup.KEY)
-"""What a condition may ask of a rollup."""
-_MOMENT = "fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')"
-_START, _END, _AFTER = (_MOMENT.format(name=name) for name in ("start", "end", "after"))
-_WITHIN = f"time >= {_START} AND time < {_END}"
+_AFTER = counting.MOMENT.format(name="after")
+_WITHIN = f"time >= {counting.START} AND time < {counting.END}"
 _ID = (
     "lower(hex(sipHash64(started, node, src_address, src_port, dst_address, dst_port, protocol, icmp_type)))"
 )
-_HOURS = f"time >= toStartOfHour({_START}) AND time < {_END}"
-_TWIN = {"flows_day": "flows_hour_mirrored", "flows_hour": "flows_hour_mirrored", "flows_minute": "flows"}
-"""Where the mirrored reports are that a rollup does not have."""
 _PROTOCOL = "transform(protocol, [{}], [{}], toString(protocol))".format(
     ", ".join(str(p.value) for p in enums.Protocol),
     ", ".join(f"'{enums.protocol_name(p.value)}'" for p in enums.Protocol),
@@ -106,9 +87,9 @@ def summary(
     """
     of = "sumIf(connections_started, verdict = '{0}') AS {0}"
     verdicts = ", ".join(of.format(verdict.value) for verdict in enums.Verdict)
-    rows = _counted(ledger, span, condition)
+    rows = counting.counted(ledger, span, condition)
     sql = f"SELECT sum(connections_started) AS flows, {verdicts}, {_BYTES} FROM ({rows.select(*_VOLUME)})"
-    volume = _row(_asked(ledger, sql, rows.parameters))
+    volume = _row(counting.ask(ledger, sql, rows.parameters))
     complete = completeness(ledger, span, condition)
     return Summary(**volume, completeness=complete.share, lost=complete.lost, discarded=complete.discarded)
 
@@ -135,7 +116,7 @@ def completeness(
     """
     # what rules have counted and what was written is the same once more: only what is missing there adds up
     said = _statements(span)
-    missed = _missed([("flows", span)] if rows else parts(span, condition, bucket_seconds))
+    missed = _missed([("flows", span)] if rows else counting.parts(span, condition, bucket_seconds))
     by_source = (
         "SELECT node, source, sumIf(observed, source NOT IN ('counters', 'store')) AS seen, "
         "sum(lost) AS overrun, sum(discarded) AS shed, max(note) AS said, "
@@ -148,7 +129,7 @@ def completeness(
         "sum(overrun) OVER () AS lost_in_all, sum(shed) OVER () AS discarded_in_all "
         f"FROM ({by_source}) ORDER BY overrun + shed DESC, node, source LIMIT {_WORST}"
     )
-    found = _asked(ledger, sql, {**said.parameters, **missed.parameters}).to_pylist()
+    found = counting.ask(ledger, sql, {**said.parameters, **missed.parameters}).to_pylist()
     if not found:
         return losses.Completeness()
     totals = {name: int(found[0][f"{name}_in_all"]) for name in ("observed", "missing", "lost", "discarded")}
@@ -193,13 +174,13 @@ def timeline(
     bucket = (
         "fromUnixTimestamp64Nano(intDiv(toUnixTimestamp64Nano(time), {bucket:Int64}) * {bucket:Int64}, 'UTC')"
     )
-    rows = _counted(ledger, span, condition, bucket_seconds)
+    rows = counting.counted(ledger, span, condition, bucket_seconds)
     sql = (
         f"SELECT {bucket} AS bucket, toString(verdict) AS verdict_text, {_CONNECTIONS}, {_BYTES} "
         f"FROM ({rows.select('time', *_VOLUME)}) GROUP BY bucket, verdict_text {_LEFT} "
         "ORDER BY bucket, verdict_text"
     )
-    return _asked(ledger, sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
+    return counting.ask(ledger, sql, {**rows.parameters, "bucket": bucket_seconds * _SECOND}).rename_columns(
         ["time", "verdict", "connections", "bytes"]
     )
 
@@ -217,7 +198,7 @@ def edges(
     empty), ``deciding_rule``, ``attribution``, ``connections``, ``packets``, ``bytes`` (both ways),
     ``first_seen``, ``last_seen``.
     """
-    rows = _counted(ledger, span, condition)
+    rows = counting.counted(ledger, span, condition)
     keys = "dst_port, protocol, verdict, direction, deciding_rule, attribution"
     chosen = _busiest(ledger, rows, limit)
     inner = (
@@ -232,7 +213,7 @@ def edges(
         "deciding_rule, attribution, connections, packets, bytes, first AS first_seen, last AS last_seen "
         f"FROM ({inner}) ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
     )
-    table = _asked(ledger, sql, {**rows.parameters, **chosen.parameters, "limit": limit})
+    table = counting.ask(ledger, sql, {**rows.parameters, **chosen.parameters, "limit": limit})
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
 
 
@@ -244,14 +225,14 @@ def rules(ledger: transport.Transport, span: Span) -> pa.Table:
     """
     traces = (
         "SELECT toString(policy_trace) AS trace, sum(connections_started) AS started, max(time) AS last "
-        "FROM flows WHERE time >= {moment_start} AND time < {moment_end} GROUP BY trace"
-    ).format(moment_start=_MOMENT.format(name="start"), moment_end=_MOMENT.format(name="end"))
+        f"FROM flows WHERE {_WITHIN} GROUP BY trace"
+    )
     sql = (
         "SELECT hit, sum(started) AS connections, max(last) AS last_seen FROM "
         f"(SELECT arrayJoin(arrayDistinct(splitByChar(' ', trace))) AS hit, started, last FROM ({traces})) "
         "GROUP BY hit ORDER BY connections DESC, hit"
     )
-    return _asked(ledger, sql, {"start": span.start, "end": span.end})
+    return counting.ask(ledger, sql, {"start": span.start, "end": span.end})
 
 
 def judged(ledger: transport.Transport, span: Span, limit: int = 100_000) -> pa.Table:
@@ -272,33 +253,32 @@ def judged(ledger: transport.Transport, span: Span, limit: int = 100_000) -> pa.
         f"dst_port, protocol, icmp_type, icmp_code, {', '.join(f'{name}_text' for name in texts)}"
     )
     moments = " AND ".join(
-        f"{column} >= {_MOMENT.format(name='start')} AND {column} < {_MOMENT.format(name='end')}"
-        for column in ("time", "started")
+        f"{column} >= {counting.START} AND {column} < {counting.END}" for column in ("time", "started")
     )
     sql = (
         f"SELECT {ends}, src_address, dst_address, dst_port, protocol, icmp_type, icmp_code, {listed}, "
         f"sum(connections_started) AS connections, max(time) AS last_seen FROM flows WHERE {moments} "
         f"GROUP BY {groups} HAVING connections > 0 ORDER BY connections DESC, {groups} LIMIT {{limit:UInt64}}"
     )
-    found = _asked(ledger, sql, {"start": span.start, "end": span.end, "limit": limit})
+    found = counting.ask(ledger, sql, {"start": span.start, "end": span.end, "limit": limit})
     return found.rename_columns([name.removesuffix("_text") for name in found.column_names])
 
 
-def _busiest(ledger: transport.Transport, rows: _Rows, limit: int) -> _Sql:
+def _busiest(ledger: transport.Transport, rows: counting.Rows, limit: int) -> counting.Sql:
     """The test for the edges that get into an answer.
 
     To add up by all the texts takes long, so that it is done for these alone. Which ones they are is told by
     their hash; where two have the same, both get in.
     """
     if limit > _MOST_BUSIEST:
-        return _Sql("1", {})
+        return counting.Sql("1", {})
     sql = (
         f"SELECT edge, {_CONNECTIONS}, {_BYTES}, max(last_seen) AS last "
         f"FROM ({rows.select('edge', *_VOLUME, 'last_seen')}) GROUP BY edge {_LEFT} "
         "ORDER BY connections DESC, last DESC, edge LIMIT {limit:UInt64}"
     )
-    found = _asked(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
-    return _Sql(f"edge IN ({', '.join(map(str, found)) or '0'})", {})
+    found = counting.ask(ledger, sql, {**rows.parameters, "limit": limit}).column("edge").to_pylist()
+    return counting.Sql(f"edge IN ({', '.join(map(str, found)) or '0'})", {})
 
 
 def graph(
@@ -309,7 +289,7 @@ def graph(
     Columns ``src``, ``dst``, ``src_namespace``, ``dst_namespace``, ``src_kind``, ``dst_kind``, ``verdict``,
     ``connections``, ``bytes``; most connections first.
     """
-    rows = _counted(ledger, span, condition)
+    rows = counting.counted(ledger, span, condition)
     known = ", ".join(f"{_known(side)} AS {side}_known" for side in ("src", "dst"))
     names = ", ".join(f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known"))
     inner = (
@@ -321,7 +301,7 @@ def graph(
         f"dst_namespace, src_kind, dst_kind, verdict, connections, bytes FROM ({inner}) "
         "ORDER BY connections DESC, src, dst, verdict"
     )
-    return _asked(ledger, sql, rows.parameters)
+    return counting.ask(ledger, sql, rows.parameters)
 
 
 def flows(
@@ -354,7 +334,7 @@ def flows(
     )
     chosen = f"{_WITHIN} AND time {'>=' if descending else '<='} (SELECT {last} FROM ({times}))"
     sql = f"{_rows(chosen, condition)} ORDER BY {by} LIMIT {{limit:UInt64}}"
-    return _asked(ledger, sql, {**_parameters(span, condition), "limit": limit})
+    return counting.ask(ledger, sql, {**counting.bindings(span, condition), "limit": limit})
 
 
 def since(
@@ -369,13 +349,15 @@ def since(
     time leaves none out.
     """
     sql = f"{_rows(f'time > {_AFTER}', condition)} ORDER BY time LIMIT {{limit:UInt64}} WITH TIES"
-    return _asked(ledger, sql, {**condition.parameters, "after": after, "limit": limit})
+    return counting.ask(ledger, sql, {**condition.parameters, "after": after, "limit": limit})
 
 
 def flow(ledger: transport.Transport, span: Span, id_: str) -> pa.Table:
     """The last row of the connection with this ``id``, with the columns of `flows`; none if there is none."""
     found = filters.Condition(f"{_ID} = {{id:String}}", {"id": id_})
-    return _asked(ledger, f"{_rows(_WITHIN, found)} ORDER BY time DESC LIMIT 1", _parameters(span, found))
+    return counting.ask(
+        ledger, f"{_rows(_WITHIN, found)} ORDER BY time DESC LIMIT 1", counting.bindings(span, found)
+    )
 
 
 def bounds(ledger: transport.Transport, *, rows: bool = False) -> Span | None:
@@ -391,7 +373,7 @@ def bounds(ledger: transport.Transport, *, rows: bool = False) -> Span | None:
     )
     seen = {"flows": "time"} | ({} if rows else {"flows_hour": "last_seen", "flows_day": "last_seen"})
     each = " UNION ALL ".join(of.format(table, column) for table, column in seen.items())
-    found = _asked(ledger, f"SELECT * FROM ({each}) WHERE rows > 0", {}).to_pylist()
+    found = counting.ask(ledger, f"SELECT * FROM ({each}) WHERE rows > 0", {}).to_pylist()
     if not found:
         return None
     first = {row["table"]: row["first"] for row in found}
@@ -414,7 +396,7 @@ def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
         "SELECT node, max(last_seen) AS last, sum(observed) AS heard, sum(lost) AS missed, "
         f"sum(discarded) AS shed FROM ({said.sql}) WHERE source != 'retention' GROUP BY node ORDER BY node"
     )
-    return _asked(ledger, sql, said.parameters).rename_columns(
+    return counting.ask(ledger, sql, said.parameters).rename_columns(
         ["node", "last_seen", "observed", "lost", "discarded"]
     )
 
@@ -426,137 +408,30 @@ def from_full_hour(span: Span) -> Span:
     return Span(span.start // unit * unit, span.end) if long else span
 
 
-def parts(
-    span: Span, condition: filters.Condition = filters.EVERYTHING, bucket_seconds: int = 0
-) -> list[tuple[str, Span]]:
-    """Which table answers for which part of a span.
-
-    Args:
-        span: The span.
-        condition: What is asked of the rows; only the raw ones have all columns.
-        bucket_seconds: The stretches into which the answer will be divided; 0 for none.
-    """
-    if not condition.columns <= _KEYS:
-        return [("flows", span)]
-    length = (span.end - span.start) // _SECOND
-    levels = [
-        table for table, least in _LEVELS if length >= least and not bucket_seconds % ddl.ROLLUPS[table]
-    ]
-    if levels:  # once it is worth looking at a rollup, the finer ones may have the ends
-        levels = [table for table, _ in _LEVELS if ddl.ROLLUPS[table] <= ddl.ROLLUPS[levels[0]]]
-    return _split(span, {table: ddl.ROLLUPS[table] for table in levels}, "flows")
-
-
-def _split(span: Span, levels: Mapping[str, int], finest: str) -> list[tuple[str, Span]]:
-    """A span in parts, each for the coarsest table that can have it.
-
-    Args:
-        span: The span.
-        levels: Tables and how many seconds a row of each stands for, the coarsest first.
-        finest: The table that can have any part.
-    """
-    if span.start >= span.end:
-        return []
-    if not levels:
-        return [(finest, span)]
-    (table, seconds), *rest = levels.items()
-    unit = seconds * _SECOND
-    first, last = -(-span.start // unit) * unit, span.end // unit * unit
-    if first >= last:
-        return _split(span, dict(rest), finest)
-    before, after = Span(span.start, first), Span(last, span.end)
-    return [
-        *_split(before, dict(rest), finest), (table, Span(first, last)), *_split(after, dict(rest), finest)
-    ]  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Sql:
-    """A piece of a statement, and the values for it."""
-
-    sql: str
-    parameters: parameters.Parameters
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows that an answer is made of, no connection twice.
-
-    Attributes:
-        found: Tables, and the test for their rows.
-        parameters: The values for the tests.
-    """
-
-    found: Sequence[tuple[str, str]]
-    parameters: parameters.Parameters
-
-    def select(self, *names: str) -> str:
-        """Some of `ddl.rollup_columns`, as a query of its own: an alias must not capture a column there."""
-        rollup, raw = ", ".join(names), ddl.as_rollup(names)
-        return " UNION ALL ".join(
-            f"SELECT {raw if table == 'flows' else rollup} FROM {table} WHERE {test}"
-            for table, test in self.found
-        )
-
-
-def _counted(
-    ledger: transport.Transport, span: Span, condition: filters.Condition, bucket_seconds: int = 0
-) -> _Rows:
-    """The rows of a span that fulfil a condition."""
-    asked = parts(span, condition, bucket_seconds)
-    found, bound = [], _parameters(span, condition)
-    silent = _is_any_silent(ledger, span)
-    for (table, _), within in zip(asked, _stretches(asked), strict=True):
-        bound |= within.parameters
-        test = f"{within.sql} AND ({condition.sql})"
-        if table == "flows":
-            once = ddl.counted(_HOURS) if silent else f"NOT ({ddl.MIRRORED})"
-            found.append((table, f"{test} AND {once}"))
-            continue
-        found.append((table, test))
-        if silent:
-            raw = f"{ddl.MIRRORED} AND {ddl.unreported(_HOURS, 'dst_node')}"
-            unheard = raw if _TWIN[table] == "flows" else ddl.unreported(_HOURS)
-            found.append((_TWIN[table], f"{test} AND {unheard}"))
-    return _Rows(found or [("flows", "0")], bound)  # of an empty span there are none
-
-
-def _is_any_silent(ledger: transport.Transport, span: Span) -> bool:
-    """Whether there is an hour for which mirrored reports count; without one, they need not be read."""
-    sql = f"SELECT count() AS hours FROM ({ddl.silent(_HOURS)})"
-    return bool(_asked(ledger, sql, _parameters(span)).column("hours")[0].as_py())
-
-
-def _statements(span: Span) -> _Sql:
+def _statements(span: Span) -> counting.Sql:
     """What was stated about the completeness of a span."""
     long = span.end - span.start >= _STATEMENTS_BY_HOUR * _SECOND
-    found = _split(span, {"completeness_hour": 3600} if long else {}, "completeness")
-    selected, bound = [], _parameters(span)
+    found = counting.split(span, {"completeness_hour": 3600} if long else {}, "completeness")
+    selected, bound = [], counting.bindings(span)
     common = "time, node, source, note, observed, lost, discarded, incomplete"
-    for (table, _), within in zip(found, _stretches(found), strict=True):
+    for (table, _), within in zip(found, counting.stretches(found), strict=True):
         bound |= within.parameters
         seen = "time AS last_seen" if table == "completeness" else "last_seen"
         selected.append(f"SELECT {common}, {seen} FROM {table} WHERE {within.sql}")
     if not selected:
         selected.append(f"SELECT {common}, time AS last_seen FROM completeness WHERE 0")
-    return _Sql(" UNION ALL ".join(selected), bound)
+    return counting.Sql(" UNION ALL ".join(selected), bound)
 
 
-def _missed(found: Sequence[tuple[str, Span]]) -> _Sql:
+def _missed(found: Sequence[tuple[str, Span]]) -> counting.Sql:
     """The test for statements that what was needed has been dropped."""
     tests, bound = ["0"], dict[str, str | int]()
-    for (number, (table, _)), within in zip(enumerate(found), _stretches(found, "needed"), strict=True):
+    for (number, (table, _)), within in zip(
+        enumerate(found), counting.stretches(found, "needed"), strict=True
+    ):
         tests.append(f"(note = {{table{number}:String}} AND {within.sql})")
         bound |= {**within.parameters, f"table{number}": table}
-    return _Sql(f"({' OR '.join(tests)})", bound)
-
-
-def _stretches(found: Sequence[tuple[str, Span]], name: str = "") -> Iterator[_Sql]:
-    """For each part of a span the test for its rows; a name tells apart what is asked at once."""
-    for number, (_, part) in enumerate(found):
-        start, end = f"{name}start{number}", f"{name}end{number}"
-        sql = f"time >= {_MOMENT.format(name=start)} AND time < {_MOMENT.format(name=end)}"
-        yield _Sql(sql, {start: part.start, end: part.end})
+    return counting.Sql(f"({' OR '.join(tests)})", bound)
 
 
 def _rows(moment: str, condition: filters.Condition) -> str:
@@ -598,15 +473,6 @@ _END_KEYS = ", ".join(f"{side}_kind, {side}_namespace, {_end(side)}" for side in
 _END_NAMES = ", ".join(
     f"{side}_{part}" for side in ("src", "dst") for part in ("kind", "namespace", "known", "end")
 )
-
-
-def _asked(ledger: transport.Transport, sql: str, values: parameters.Parameters) -> pa.Table:
-    with cluster.whole(ledger):
-        return ledger.query(sql, values)
-
-
-def _parameters(span: Span, condition: filters.Condition = filters.EVERYTHING) -> dict[str, str | int]:
-    return {**condition.parameters, "start": span.start, "end": span.end}
 
 
 def _row(table: pa.Table) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pytest
 
 from lab import ledger as imagined
 from model import columns
-from store import chdb, ddl, filters, losses, parameters, queries, transport
+from store import chdb, counting, filters, losses, parameters, queries, transport
 
 Build = Callable[..., pa.RecordBatch]
 SECOND = 1_000_000_000
@@ -242,7 +242,7 @@ def test_rollups_answer_as_the_flows_do(
         span = queries.Span(*(hour + end * unit for end in ends))
         answers = []
         for levels in ((), ALWAYS):
-            monkeypatch.setattr(queries, "_LEVELS", levels)
+            monkeypatch.setattr(counting, "LEVELS", levels)
             answers.append(_everything(five_hours, span, condition))
         assert answers[0] == answers[1]
 
@@ -266,37 +266,6 @@ def test_rollups_are_read_for_long_spans(five_hours: chdb.Embedded, hour: int) -
     found = queries.bounds(five_hours)
     assert found is not None
     assert found.start == hour
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "text", "bucket", "tables"),
-    [
-        (0, HOUR, "", 60, ["flows"]),
-        (0, 4 * HOUR, "", 60, ["flows_minute"]),
-        (1, 4 * HOUR, "", 60, ["flows", "flows_minute"]),
-        (0, 4 * HOUR, "", 10, ["flows"]),
-        (0, 4 * HOUR, "src.port = 1", 60, ["flows"]),
-        (0, 4 * HOUR, "src.address in 10.0.0.0/8", 60, ["flows"]),
-        (0, 4 * HOUR, "src.pod = web-1", 60, ["flows"]),
-        (0, 4 * HOUR, "src.label.app = web", 60, ["flows_minute"]),
-        (0, 3 * DAY, "", 0, ["flows_hour"]),
-        (0, 4 * DAY, "", 0, ["flows_day"]),
-        (0, 4 * DAY, "", 3600, ["flows_hour"]),
-        (0, 4 * DAY, "", 60, ["flows_minute"]),
-        (1, 4 * DAY + 1, "", 3600, ["flows", "flows_minute", "flows_hour", "flows"]),
-        (MINUTE, 4 * DAY + MINUTE, "", 3600, ["flows_minute", "flows_hour", "flows_minute"]),
-        (HOUR, 4 * DAY + HOUR, "", 0, ["flows_hour", "flows_day", "flows_hour"]),
-        (5, 5, "", 3600, []),
-    ],
-)
-def test_each_part_of_a_span_has_its_table(
-    start: int, end: int, text: str, bucket: int, tables: list[str]
-) -> None:
-    found = queries.parts(queries.Span(start, end), filters.compile(text), bucket)
-    assert [table for table, _ in found] == tables
-    edges = [edge for _, part in found for edge in (part.start, part.end)]
-    assert edges[1:-1:2] == edges[2::2]
-    assert [*edges[:1], *edges[-1:]] in ([], [start, end])
 
 
 @dataclasses.dataclass
@@ -427,10 +396,6 @@ def test_bounds_hold_what_only_rollups_know(ledger: chdb.Embedded, flows: Build,
 )
 def test_long_spans_begin_with_a_full_hour(start: int, end: int, expected: int) -> None:
     assert queries.from_full_hour(queries.Span(start, end)) == queries.Span(expected, end)
-
-
-def test_every_table_of_the_answer_exists() -> None:
-    assert {table for table, _ in queries._LEVELS} == set(ddl.ROLLUPS)
 
 
 def test_rules_that_connections_met(
