@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import importlib.metadata
 import inspect
 import ipaddress
@@ -20,7 +19,7 @@ import rich.console
 import rich.padding
 import rich.text
 
-from cli import known, output
+from cli import known, moments, output
 from model import address, enums, manifest
 from policy import audit, edits, granted
 from store import queries, transport
@@ -30,10 +29,6 @@ BOUNDS = ("high", "medium", "low", "never")
 """From which severity on the exit code is 1."""
 
 _MOST_EDGES = 200_000
-_UNITS = {"day": 86_400, "hour": 3600, "minute": 60, "second": 1}
-"""Units of time, in seconds."""
-_WHOLE = 0.99
-"""The share of a span from which on it is recorded as a whole: the last connection is some time ago."""
 _INDENT = 8
 """Columns for the severity, below which nothing stands."""
 _STYLES = {"high": "bold red", "medium": "yellow", "low": "dim"}
@@ -64,34 +59,13 @@ def use(url: str, since: Mapping[str, int], span: queries.Span) -> audit.Use | N
     unknown = met.pop("", None)
     if not met:
         return None
-    told = f"{_told(span, recorded)}, {complete}"
+    told = f"{moments.recorded(span, recorded)}, {complete}"
     if unknown:
         what = f"connection{'s' if unknown.connections != 1 else ''}"
         told += f"; of {unknown.connections:,} {what} no rule is known"
     # of edges that were not all read, nobody can say that nothing else was used
     rules = _used(edges.to_pylist()) if edges.num_rows <= _MOST_EDGES else {}
     return audit.Use(hits=met, rules=rules, since=since, start=recorded.start, evidence=told)
-
-
-def _told(asked: queries.Span, recorded: queries.Span) -> str:
-    """How long is recorded, out of how long, and from when to when."""
-    have, want = (one.end - one.start for one in (recorded, asked))
-    start, end = (
-        f"{datetime.datetime.fromtimestamp(at / 1e9, datetime.UTC):%Y-%m-%d %H:%M:%S}"
-        for at in (recorded.start, recorded.end)
-    )
-    whole = have >= _WHOLE * want
-    length = _length(want) if whole else f"{_length(have)} of the {_length(want)} asked for"
-    return f"recorded: {length}, from {start} to {end} UTC"
-
-
-def _length(nanoseconds: int) -> str:
-    """A length of time in the greatest unit of which it has two, rounded down."""
-    seconds = nanoseconds // 1_000_000_000
-    for unit, size in _UNITS.items():
-        if seconds >= 2 * size:
-            return f"{seconds // size:,} {unit}s"
-    return "1 second" if seconds else "less than a second"
 
 
 def _met(hits: pa.Table) -> dict[str, audit.Met]:

@@ -331,6 +331,38 @@ def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: st
     sys.exit(auditing.run(of, form, fail_on, met, more))
 
 
+@policy.command("preview")
+@click.argument("change", nargs=-1, type=click.Path(path_type=pathlib.Path))
+@click.option("--delete", "deleted", multiple=True, metavar="KIND/NAMESPACE/NAME",
+              help="A policy that goes, as in knp/shop/web; may be repeated.")  # fmt: skip
+@click.option("--from", "old", type=click.Path(path_type=pathlib.Path),
+              help="An older folder: what has changed from it to CHANGE, deletions included.")  # fmt: skip
+@click.option("--git", "revision", default="", metavar="REVISION",
+              help="The same against the folder as it was in a revision of its git repository.")  # fmt: skip
+@click.option("--since", default="14d", show_default=True, help="Over how long a time: 2h, 7d, 4w.")
+@click.option("--fail-on-denied", is_flag=True,
+              help="Exit with 1 if anything would newly be denied.")  # fmt: skip
+@click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table")
+@_takes("--manifests", "--kubeconfig", "--context")
+def policy_preview(
+    change: tuple[pathlib.Path, ...], deleted: tuple[str, ...], old: pathlib.Path | None, revision: str,
+    since: str, fail_on_denied: bool, ledger: str | None, form: str, **given: Any,
+) -> None:  # fmt: skip
+    """Say what a change of policies would newly deny and allow, of all that is recorded.
+
+    CHANGE are manifests that are added, or that take the place of what is there under the same name: of
+    policies of any kind, and of the tiers, network sets and namespaces that they speak of.
+    """
+    from cli import changing, known, moments, previewing
+
+    loaded = _load(given).settings
+    url = ledger or ledgers.url(loaded.gateway)
+    wanted = changing.wanted(change, deleted, old, revision)
+    of = known.wanted(loaded.enrich, url)
+    sys.exit(previewing.run(url, of, wanted, moments.since(since), form, fail_on_denied=fail_on_denied))
+
+
 def _shown(item: settings.Item) -> settings.Item:
     """A setting without the password that may be in it."""
     from store import location

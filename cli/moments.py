@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import time
 
@@ -9,6 +10,10 @@ from model import errors
 from store import queries
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONG_UNITS = {"day": 86_400, "hour": 3600, "minute": 60, "second": 1}
+"""Units of time, in seconds."""
+_WHOLE = 0.99
+"""The share of a span from which on it is recorded as a whole: the last connection is some time ago."""
 
 
 def seconds(text: str) -> float:
@@ -27,3 +32,24 @@ def since(text: str) -> queries.Span:
     """The span from so long ago until now; no longer ago than 1970."""
     now = time.time_ns()
     return queries.Span(now - int(min(seconds(text) * 1e9, now)), now + 1_000_000_000)
+
+
+def recorded(asked: queries.Span, found: queries.Span) -> str:
+    """How long is recorded, out of how long, and from when to when."""
+    have, want = (one.end - one.start for one in (found, asked))
+    span = length(want) if have >= _WHOLE * want else f"{length(have)} of the {length(want)} asked for"
+    return f"recorded: {span}, from {moment(found.start)} to {moment(found.end)} UTC"
+
+
+def length(nanoseconds: int) -> str:
+    """A length of time in the greatest unit of which it has two, rounded down."""
+    seconds = nanoseconds // 1_000_000_000
+    for unit, size in _LONG_UNITS.items():
+        if seconds >= 2 * size:
+            return f"{seconds // size:,} {unit}s"
+    return "1 second" if seconds else "less than a second"
+
+
+def moment(nanoseconds: int) -> str:
+    """A time to the second, in UTC."""
+    return f"{datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.UTC):%Y-%m-%d %H:%M:%S}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
@@ -141,6 +142,17 @@ def print_diff(screen: rich.console.Console, diff: str, indent: int) -> None:
     for line in diff.splitlines():
         text = rich.text.Text(line, style=styles.get(line[:1], ""))
         screen.print(rich.padding.Padding(text, (0, 0, 0, indent)))
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield
+        return
+    with screen.status(f"{what} …"):
+        yield
 
 
 def fail(message: str) -> None:

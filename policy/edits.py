@@ -9,17 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model import enums, manifest, policyhit
-from policy import calico, evaluate, explanation, objects, parse, queries, reasons, subjects
+from policy import calico, evaluate, explanation, objects, parse, queries, reasons, stable, subjects
 
 Body = dict[str, Any]
 
 _INGRESS = enums.Direction.INGRESS
 _OF_CALICO = ("np", "gnp")
-_MADE_UP = (
-    "pod-template-hash", "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
-    "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/",
-)  # fmt: skip
-"""Labels that are another for each pod, or for each version of its workload."""
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
@@ -249,7 +244,7 @@ def _own_labels(pod: subjects.Endpoint) -> dict[str, str]:
     inherited = (calico.NAMESPACE_PREFIX, calico.ACCOUNT_PREFIX, "projectcalico.org/")
     return {
         label: value for label, value in sorted(pod.labels.items())
-        if not label.startswith((*inherited, *_MADE_UP))
+        if not label.startswith((*inherited, *stable.MADE_UP))
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import prometheus_client
 import pyarrow as pa
 import pytest
 
-from cli import auditing, known, naming, registrar
+from cli import known, naming, registrar
 from enrich import manifests
 from runtime import metrics
 from store import transport
@@ -184,15 +184,6 @@ def test_span_is_the_one_that_is_recorded(
     day = f"{datetime.datetime.fromtimestamp(old / 1e9, datetime.UTC):%Y-%m-%d}"
     ledger.command("ALTER TABLE flows DROP PARTITION {day:String}", {"day": day})
     assert told("30d").startswith("recorded: 40 seconds of the 30 days asked for, from ")
-
-
-@pytest.mark.parametrize(
-    ("nanoseconds", "text"),
-    [(10**8, "less than a second"), (10**9, "1 second"), (119 * 10**9, "119 seconds"), (HOUR, "60 minutes"),
-     (47 * HOUR, "47 hours"), (71 * HOUR, "2 days"), (24_000 * HOUR, "1,000 days")],
-)  # fmt: skip
-def test_length_of_time(nanoseconds: int, text: str) -> None:
-    assert auditing._length(nanoseconds) == text
 
 
 @pytest.mark.parametrize("since", ["1h", "30d"])

@@ -9,6 +9,8 @@ import pytest
 from cli import moments
 from model import errors
 
+_HOUR = 3600 * 10**9
+
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
@@ -62,3 +64,12 @@ def test_span_reaches_back_from_now() -> None:
 )
 def test_longest_span_begins_in_1970(text: str) -> None:
     assert moments.since(text).start == 0
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [(10**8, "less than a second"), (10**9, "1 second"), (119 * 10**9, "119 seconds"), (_HOUR, "60 minutes"),
+     (47 * _HOUR, "47 hours"), (71 * _HOUR, "2 days"), (24_000 * _HOUR, "1,000 days")],
+)  # fmt: skip
+def test_length_of_time(nanoseconds: int, text: str) -> None:
+    assert moments.length(nanoseconds) == text

@@ -1,0 +1,191 @@
+"""Preview: what a change of policies would do to the connections of the record."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from model import cluster, enums, manifest, policyhit
+from policy import evaluate, parse, record, replay
+from policy.record import Mask
+
+Object = tuple[str, str, str, str]
+"""API group, kind, namespace and name."""
+
+_CALICO = "projectcalico.org"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Connections of one pair of workloads that the change would treat in another way.
+
+    Attributes:
+        src: What people call it; and ``dst``.
+        edges: Their numbers in the record.
+        connections: How many there were; 0 where all had begun before the span.
+        first: When the first of them was seen, in ns since 1970; and ``last``.
+        verdicts: What was done to them, by verdict.
+        decider: The rule that would decide; None where none would have a say.
+        direction: Whose rule that is; None where none would have a say.
+    """
+
+    src: str
+    dst: str
+    protocol: int
+    port: int
+    icmp_type: int
+    edges: tuple[int, ...]
+    connections: int
+    first: int
+    last: int
+    verdicts: dict[str, int]
+    decider: policyhit.PolicyHit | None
+    direction: enums.Direction | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change would do.
+
+    Attributes:
+        denied: What would newly be denied; most connections first.
+        allowed: What would newly be allowed.
+        edges: How many distinct edges were judged.
+        connections: How many connections.
+        uncertain: Edges of which nobody knows the address family, where it matters.
+    """
+
+    denied: tuple[Difference, ...]
+    allowed: tuple[Difference, ...]
+    edges: int
+    connections: int
+    uncertain: int
+
+
+def preview(
+    seen: record.Record, around: cluster.Cluster, before: Sequence[manifest.Document],
+    after: Sequence[manifest.Document],
+) -> Preview:  # fmt: skip
+    """What a change would do.
+
+    Staged policies that it adds or changes are taken as enforced.
+
+    Args:
+        seen: The record.
+        around: The nodes of the cluster, and its pods on their networks.
+        before: The policies and what they speak of, as they are.
+        after: The same, changed.
+
+    Raises:
+        ManifestError: If one is not understood.
+    """
+    known = {identity(one): one.body for one in before}
+    fresh = [one for one in after if known.get(identity(one)) != one.body]
+    old, new = _judged(seen, around, before, ()), _judged(seen, around, after, fresh)
+    uncertain = (old.outcome.uncertain | new.outcome.uncertain) & (old.outcome.denied != new.outcome.denied)
+    return Preview(
+        denied=tuple(_differences(seen, new, new.outcome.denied & ~old.outcome.denied)),
+        allowed=tuple(_differences(seen, new, old.outcome.denied & ~new.outcome.denied)),
+        edges=len(seen), connections=int(seen.connections.sum()), uncertain=int(uncertain.sum()),
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Judged:
+    engine: evaluate.Engine
+    outcome: replay.Outcome
+
+
+def _judged(
+    seen: record.Record, around: cluster.Cluster, documents: Sequence[manifest.Document],
+    fresh: Sequence[manifest.Document],
+) -> _Judged:  # fmt: skip
+    """What policies do to a record, those enforced too that are staged only by some of the documents."""
+    found = cluster.read(one for one in documents if one.kind not in ("Pod", "Node"))
+    known = dataclasses.replace(found, nodes=around.nodes, pods=around.pods)
+    policies, staged = parse.parse(documents), {one.identity for one in parse.parse(fresh).staged}
+    enforced = dataclasses.replace(
+        policies, staged=tuple(one for one in policies.staged if one.identity in staged)
+    )
+    again = replay.Replay(seen, known)
+    engine = again.engine(enforced.pending())
+    return _Judged(engine, again.judge(engine))
+
+
+def changed(
+    documents: Sequence[manifest.Document], added: Iterable[manifest.Document],
+    deleted: Iterable[Object] = (),
+) -> list[manifest.Document]:  # fmt: skip
+    """Documents with some more, which take the place of those about the same object, and without others.
+
+    Raises:
+        LookupError: If an object to delete is not there.
+    """
+    new = {identity(one): one for one in added}
+    gone = set(deleted)
+    there = {identity(one) for one in documents}
+    if missing := sorted(gone - there):
+        group, kind, namespace, name = missing[0]
+        what = "/".join(filter(None, (kind, namespace, name)))
+        raise LookupError(f"there is no {what}{f' of {group}' if group else ''} to delete")
+    kept = [one for one in documents if identity(one) not in gone | new.keys()]
+    return [*kept, *new.values()]
+
+
+def identity(document: manifest.Document) -> Object:
+    """Which object a document is about; Calico's groups are one.
+
+    Raises:
+        ManifestError: If it has no name.
+    """
+    metadata = document.field().require("metadata")
+    namespace = metadata.get("namespace")
+    cluster_wide = document.kind in _CLUSTER_WIDE
+    place = "" if cluster_wide else namespace.text() if namespace else "default"
+    group = _CALICO if document.group.endswith(_CALICO) else document.group
+    return group, document.kind, place, metadata.require("name").text()
+
+
+_CLUSTER_WIDE = frozenset({
+    "Namespace", "Node", "Tier", "Profile", "HostEndpoint", "IPPool", "GlobalNetworkPolicy",
+    "GlobalNetworkSet", "StagedGlobalNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
+    "ClusterNetworkPolicy",
+})  # fmt: skip
+
+
+def _differences(seen: record.Record, new: _Judged, which: Mask) -> list[Difference]:
+    """Those edges by pair of workloads and port, and by what would decide about them."""
+    outcome = new.outcome
+    rows = np.flatnonzero(which)
+    deciding = np.where(outcome.egress[rows], 1, np.where(outcome.ingress[rows], 2, np.where(
+        outcome.into[rows] > 0, 2, np.where(outcome.out[rows] > 0, 1, 0))))  # fmt: skip
+    traces = np.where(deciding == 1, outcome.out[rows], np.where(deciding == 2, outcome.into[rows], 0))
+    hits = {trace: replay.decider(new.engine, trace) for trace in np.unique(traces).tolist()}
+    groups: dict[tuple[object, ...], list[int]] = {}
+    names = {end: seen.name(end) for end in np.unique([*seen.src[rows], *seen.dst[rows]]).tolist()}
+    for row, way, trace in zip(rows.tolist(), deciding.tolist(), traces.tolist(), strict=True):
+        key = (
+            names[int(seen.src[row])], names[int(seen.dst[row])], int(seen.protocol[row]),
+            int(seen.port[row]), int(seen.icmp_type[row]), hits[trace], _DIRECTIONS[way],
+        )  # fmt: skip
+        groups.setdefault(key, []).append(row)
+    found = [_difference(seen, key, edges) for key, edges in groups.items()]
+    return sorted(found, key=lambda one: (-one.connections, one.src, one.dst, one.protocol, one.port))
+
+
+_DIRECTIONS = (None, enums.Direction.EGRESS, enums.Direction.INGRESS)
+
+
+def _difference(seen: record.Record, key: tuple[object, ...], edges: list[int]) -> Difference:
+    src, dst, protocol, port, icmp_type, hit, direction = key
+    verdicts: dict[str, int] = {}
+    for edge in edges:
+        verdict = str(seen.verdict[edge])
+        verdicts[verdict] = verdicts.get(verdict, 0) + int(seen.connections[edge])
+    return Difference(
+        src=src, dst=dst, protocol=protocol, port=port, icmp_type=icmp_type, edges=tuple(edges),  # type: ignore[arg-type]  # as put together above
+        connections=int(seen.connections[edges].sum()), first=int(seen.first[edges].min()),
+        last=int(seen.last[edges].max()), verdicts=verdicts, decider=hit, direction=direction,  # type: ignore[arg-type]  # the same
+    )  # fmt: skip

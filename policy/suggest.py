@@ -1,0 +1,310 @@
+"""Suggestions: from what was recorded to the least that keeps it working.
+
+Workloads are taken by what selectors can tell apart. A direction of such a group that no policy decides
+about yet gets rules for all that was accepted; one that is isolated already gets what its policies lack. What
+exists is changed as little as can be: a policy about the same pods gets more rules, and a new one has the
+workload's name. So a second run, with the first one's policies in force, suggests nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from model import cluster, enums, manifest
+from policy import (
+    acceptance,
+    drafting,
+    edits,
+    needs,
+    objects,
+    parse,
+    record,
+    replay,
+    stable,
+)
+from policy.record import Mask
+
+Body = dict[str, object]
+
+_BOTH = (enums.Direction.INGRESS, enums.Direction.EGRESS)
+_MINUTE = 60 * 1_000_000_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        kind: Which kind of policy.
+        tier: In which tier, of Calico's.
+        directions: About which directions.
+        admitted: Reasons to leave something out that do not count.
+        bounds: How far rules about addresses may go.
+        least: For how long pods have to be known, in ns, before anything is suggested about them.
+    """
+
+    kind: drafting.Kind = drafting.Kind.KUBERNETES
+    tier: str = objects.DEFAULT_TIER
+    directions: tuple[enums.Direction, ...] = _BOTH
+    admitted: tuple[acceptance.Reason, ...] = ()
+    bounds: needs.Bounds = dataclasses.field(default_factory=needs.Bounds)
+    least: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Suggested:
+    """A policy that is suggested.
+
+    Attributes:
+        group: Whose.
+        body: The whole manifest.
+        before: What it was; None for a new one.
+        rules: For each direction the new rules, in order, behind those that were there.
+        decides: The directions that it decides about and that nothing decided about before.
+    """
+
+    group: stable.Group
+    body: Body
+    before: Body | None
+    rules: Mapping[enums.Direction, tuple[drafting.Rule, ...]]
+    decides: tuple[enums.Direction, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing is suggested about some pods, or one direction of theirs."""
+
+    group: stable.Group
+    direction: enums.Direction | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What is suggested.
+
+    Attributes:
+        policies: New ones and changed ones, by namespace and name.
+        refusals: What nothing is suggested about, and why.
+        accepted: Which edges were learned from.
+        groups: The groups that it is about.
+    """
+
+    policies: tuple[Suggested, ...]
+    refusals: tuple[Refusal, ...]
+    accepted: acceptance.Accepted
+    groups: tuple[stable.Group, ...]
+
+
+class Suggester:
+    """Suggests policies for a record.
+
+    Args:
+        seen: The record.
+        until: When it ends, in ns since 1970.
+        documents: The policies that there are, and what they speak of.
+        around: The nodes of the cluster, and its pods on their networks.
+        wanted: What is asked for.
+
+    Attributes:
+        replay: The record, as it is replayed.
+        engine: The policies that there are.
+        before: What they do to the record.
+        groups: All groups, by namespace and name.
+        group_of: The number of each variant's group.
+
+    Raises:
+        ManifestError: If a policy is not understood.
+    """
+
+    def __init__(
+        self, seen: record.Record, until: int, documents: Sequence[manifest.Document],
+        around: cluster.Cluster, wanted: Wanted,
+    ) -> None:  # fmt: skip
+        self._seen, self._until, self._wanted = seen, until, wanted
+        found = cluster.read(one for one in documents if one.kind not in ("Pod", "Node"))
+        known = dataclasses.replace(found, nodes=around.nodes, pods=around.pods)
+        self.replay = replay.Replay(seen, known)
+        policies = parse.parse(documents)
+        if wanted.kind is drafting.Kind.STAGED:
+            policies = policies.pending()
+        self.engine = self.replay.engine(policies)
+        self.before = self.replay.judge(self.engine)
+        self._word = drafting.WORD[wanted.kind]
+        self._bodies = {
+            name: edits.plain(one.body) for name, one in edits.by_identity(documents).items()
+            if name.startswith(f"{self._word}/")
+        }  # fmt: skip
+        self._existing = [one for one in policies.policies if one.identity in self._bodies]
+        self.groups = stable.groups(seen.variants)
+        self._needs = needs.Needs(seen, self.groups, known, wanted.bounds)
+        number = {one: i for i, group in enumerate(self.groups) for one in group.workloads}
+        self.group_of = np.array([number[one.workload] for one in seen.variants], np.int32)
+
+    def suggest(
+        self, chosen: Callable[[stable.Group], bool] = lambda _: True,
+        told: Callable[[int, int], None] | None = None,
+    ) -> Suggestion:  # fmt: skip
+        """What is suggested for some groups.
+
+        Args:
+            chosen: Which of them.
+            told: Called with how many are done, of how many.
+        """
+        express = () if acceptance.Reason.INEXPRESSIBLE in self._wanted.admitted else (
+            drafting.EXPRESSIBLE[self._wanted.kind]
+        )  # fmt: skip
+        accepted = acceptance.accepted(self._seen, self._until, self._wanted.admitted, express)
+        ours = [i for i, group in enumerate(self.groups) if chosen(group) and self._is_there(i)]
+        members = self._members()
+        edges = {direction: self._edges(direction, accepted.mask) for direction in self._wanted.directions}
+        policies: list[Suggested] = []
+        refusals: list[Refusal] = []
+        crowds = np.zeros(len(self._seen), bool)
+        for done, i in enumerate(ours):
+            if told:
+                told(done, len(ours))
+            group = self.groups[i]
+            reason = self._refused(group, members[i], [edges[one].get(i, []) for one in edges])
+            if reason:
+                refusals.append(Refusal(group, None, reason))
+                continue
+            rules: dict[enums.Direction, tuple[drafting.Rule, ...]] = {}
+            decides = []
+            for direction in self._wanted.directions:
+                mine = np.array(edges[direction].get(i, []), np.int64)
+                isolated = self._is_isolated(members[i], direction)
+                if isolated:
+                    denied = self._side(direction)
+                    mine = mine[denied[mine]]
+                found = self._needs.needed(direction, mine.tolist())
+                if found.crowd:
+                    crowds[list(found.crowd)] = True
+                    refusals.append(Refusal(group, direction, self._crowd(found.crowd)))
+                    if not isolated:
+                        continue
+                if not isolated:
+                    decides.append(direction)
+                if found.rules or not isolated:
+                    rules[direction] = tuple(drafting.said(self._wanted.kind, found.rules))
+            if rules:
+                policies.append(self._policy(group, members[i], rules, tuple(decides)))
+        return Suggestion(
+            tuple(policies), tuple(refusals), accepted.without(crowds, acceptance.Reason.CROWD),
+            tuple(self.groups[i] for i in ours),
+        )  # fmt: skip
+
+    def _members(self) -> list[list[int]]:
+        """The variants of each group."""
+        found: list[list[int]] = [[] for _ in self.groups]
+        for variant, group in enumerate(self.group_of.tolist()):
+            found[group].append(variant)
+        return found
+
+    def _is_there(self, group: int) -> bool:
+        """Whether there is a pod, or was one within a day, or may be one again."""
+        mine = [self._seen.variants[i] for i in np.flatnonzero(self.group_of == group).tolist()]
+        return any(
+            one.workload.kind == "CronJob" or not one.last or one.last >= self._until - acceptance.DAY
+            for one in mine if not acceptance.is_one_off(one)
+        )  # fmt: skip
+
+    def _edges(self, direction: enums.Direction, which: Mask) -> dict[int, list[int]]:
+        """Some edges by the group whose rules of a direction are asked about them."""
+        near = self._seen.dst if direction is enums.Direction.INGRESS else self._seen.src
+        rows = np.flatnonzero(which & (near >= 0))
+        found: dict[int, list[int]] = {}
+        for row, group in zip(rows.tolist(), self.group_of[near[rows]].tolist(), strict=True):
+            found.setdefault(group, []).append(row)
+        return found
+
+    def _side(self, direction: enums.Direction) -> Mask:
+        return self.before.ingress if direction is enums.Direction.INGRESS else self.before.egress
+
+    def _is_isolated(self, members: Sequence[int], direction: enums.Direction) -> bool:
+        """Whether policies of the tier decide already about all pods of a group."""
+        return all(
+            any(one.tier == self._wanted.tier for one in self.engine.selecting(variant, direction))
+            for variant in members
+        )
+
+    def _refused(self, group: stable.Group, members: Sequence[int], edges: Collection[Sequence[int]]) -> str:
+        """Why nothing can be suggested about a group; empty where something can."""
+        if not group.labels:
+            return group.warning
+        firsts = [self._seen.variants[i].first for i in members]
+        if self._wanted.least and all(firsts) and self._until - min(firsts) < self._wanted.least:
+            minutes = max(self._until - min(firsts), 0) // _MINUTE
+            return f"its pods have been there for {minutes} minutes: too short a time to learn from"
+        if not any(edges):
+            return "nothing was seen of it that could be learned from"
+        return ""
+
+    def _crowd(self, edges: Sequence[int]) -> str:
+        ends = {int(end) for edge in edges for end in (self._seen.src[edge], self._seen.dst[edge]) if end < 0}
+        return (
+            f"{len(ends):,} addresses without a name do not fit into {self._wanted.bounds.prefixes} "
+            "prefixes: make a network set of them, allow wider prefixes, or allow them all"
+        )
+
+    def _policy(
+        self, group: stable.Group, members: Sequence[int],
+        rules: dict[enums.Direction, tuple[drafting.Rule, ...]], decides: tuple[enums.Direction, ...],
+    ) -> Suggested:  # fmt: skip
+        """A policy about the same pods with more rules, or a new one."""
+        kind, tier = self._wanted.kind, self._wanted.tier
+        bodies = {
+            direction: [drafting.rule(kind, group.namespace, direction, one) for one in some]
+            for direction, some in rules.items()
+        }
+        before = self._about(group, members)
+        if before is None:
+            body = drafting.policy(kind, tier, group, self._free_name(group), bodies)
+        else:
+            body = _extended(before, kind, bodies)
+        return Suggested(group, body, before, rules, decides)
+
+    def _about(self, group: stable.Group, members: Sequence[int]) -> Body | None:
+        """A policy of the wanted kind and tier that selects the pods of a group and no others."""
+        labels = self.engine.world.labels
+        for policy in sorted(self._existing, key=lambda one: one.name):
+            if policy.namespace != group.namespace or policy.tier != self._wanted.tier:
+                continue
+            matched = labels.matching(policy.subjects)[labels.codes[: len(self._seen.variants)]]
+            if np.array_equal(np.flatnonzero(matched), np.array(members)):
+                return self._bodies[policy.identity]
+        return None
+
+    def _free_name(self, group: stable.Group) -> str:
+        """The name of the first workload, with its kind where it is taken."""
+        taken = {one.name for one in self._existing if one.namespace == group.namespace}
+        same = [one for one in self.groups if one.namespace == group.namespace and one.name == group.name]
+        kinds = "" if len(same) == 1 else f"-{group.workloads[0].kind.lower()}"
+        candidates = [f"{group.name}{kinds}", *(f"{group.name}{kinds}-{i}" for i in range(2, len(taken) + 3))]
+        return next(
+            name for name in candidates
+            if drafting.full_name(self._wanted.kind, self._wanted.tier, name) not in taken
+        )  # fmt: skip
+
+
+def _extended(before: Body, kind: drafting.Kind, rules: Mapping[enums.Direction, Sequence[Body]]) -> Body:
+    """A manifest with more rules, and with the directions that they are of."""
+    body: dict[str, object] = copy.deepcopy(before)
+    spec = body["spec"]
+    assert isinstance(spec, dict)  # noqa: S101  # it was read as a policy
+    types = "policyTypes" if kind is drafting.Kind.KUBERNETES else "types"
+    spec[types] = _types(before, rules)
+    for direction, more in rules.items():
+        spec[str(direction)] = [*(spec.get(str(direction)) or []), *more]
+    return body
+
+
+def _types(before: Body, rules: Mapping[enums.Direction, Sequence[Body]]) -> list[str]:
+    """The directions that a policy decides about, with some more."""
+    document = manifest.Document("", 1, dict(before))
+    (policy,) = parse.parse([document]).everything()
+    return [str(one).capitalize() for one in _BOTH if one in policy.types or one in rules]
