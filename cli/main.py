@@ -331,6 +331,48 @@ def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: st
     sys.exit(auditing.run(of, form, fail_on, met, more))
 
 
+@policy.command("suggest")
+@click.argument("target", nargs=-1, metavar="[NAMESPACE | NAMESPACE/WORKLOAD]...")
+@click.option("--since", default="14d", show_default=True, help="From how long a time to learn: 2h, 7d, 4w.")
+@click.option("--kind", type=click.Choice(["kubernetes", "calico", "staged"]), default="kubernetes",
+              show_default=True, help="NetworkPolicy, Calico's, or Calico's staged one.")  # fmt: skip
+@click.option("--tier", default="default", show_default=True, help="In which tier, of Calico's.")
+@click.option("--direction", type=click.Choice(["ingress", "egress"]), help="One alone.  [default: both]")
+@click.option("--admit", multiple=True, metavar="REASON",
+              help="Learn too from what would be left out for that reason; may be repeated.")  # fmt: skip
+@click.option("--widen", type=click.FloatRange(1, 65536), default=1, show_default=True,
+              help="Addresses that a prefix may have for each that was seen.")  # fmt: skip
+@click.option("--prefixes", type=click.IntRange(1, 10_000), default=64, show_default=True,
+              help="Prefixes that a rule may list.")  # fmt: skip
+@click.option("--everywhere", is_flag=True, help="Where there are more: allow all addresses there are.")
+@click.option("--least", default="1h", show_default=True,
+              help="How long pods have to be recorded to learn from them.")  # fmt: skip
+@click.option("--complete", type=click.FloatRange(0, 1), default=0.9, show_default=True,
+              help="The share of the span that has to be recorded.")  # fmt: skip
+@click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
+@click.option("-o", "--output", "form", type=click.Choice(["yaml", "table", "json", "diff"]), default="yaml")
+@_takes("--manifests", "--kubeconfig", "--context")
+def policy_suggest(
+    target: tuple[str, ...], since: str, kind: str, tier: str, direction: str | None, admit: tuple[str, ...],
+    widen: float, prefixes: int, everywhere: bool, least: str, complete: float, ledger: str | None, form: str,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Suggest policies that allow what was recorded and nothing else, with the evidence and a proof.
+
+    They go to standard output, to be applied as they are; what else there is to say goes to standard error.
+    Without a namespace or workload they are for all.
+    """
+    from cli import known, moments, suggesting
+    from policy import needs
+
+    loaded = _load(given).settings
+    url = ledger or ledgers.url(loaded.gateway)
+    bounds = needs.Bounds(widening=widen, prefixes=prefixes, everywhere=everywhere)
+    wanted = suggesting.wanted(kind, tier, direction, admit, bounds, least)
+    asked = suggesting.Asked(targets=target, span=moments.since(since), wanted=wanted, complete=complete)
+    sys.exit(suggesting.run(url, known.wanted(loaded.enrich, url), asked, form))
+
+
 @policy.command("preview")
 @click.argument("change", nargs=-1, type=click.Path(path_type=pathlib.Path))
 @click.option("--delete", "deleted", multiple=True, metavar="KIND/NAMESPACE/NAME",

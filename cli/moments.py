@@ -53,3 +53,9 @@ def length(nanoseconds: int) -> str:
 def moment(nanoseconds: int) -> str:
     """A time to the second, in UTC."""
     return f"{datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def between(first: int, last: int) -> str:
+    """From when to when, to the minute, in UTC."""
+    start, end = (moment(at)[:16] for at in (first, last))
+    return start if start == end else f"{start} to {end.removeprefix(start[:11])}"

@@ -7,8 +7,10 @@ import enum
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from model import enums, policyhit
-from policy import objects, stable
+from policy import objects, record, stable
 
 Body = dict[str, Any]
 
@@ -99,15 +101,28 @@ class Rule:
     ports: tuple[Port, ...]
 
 
-def said(kind: Kind, rules: Iterable[Rule]) -> list[Rule]:
-    """Rules as one kind of policy can say them, in order."""
+def said(kind: Kind, rules: Iterable[Rule], seen: record.Record) -> list[Rule]:
+    """Rules as one kind of policy can say them, in order; each part with the edges that it is about."""
     if kind is Kind.KUBERNETES:
         return list(rules)
     return [
-        Rule((Part(dataclasses.replace(part.peer, networks=networks), part.edges),), ports)
+        Rule((_narrowed(seen, part, networks, ports),), ports)
         for rule in rules for part in rule.parts
         for networks in _by_family(part.peer) for ports in _by_protocol(rule.ports, networks)
     ]  # fmt: skip
+
+
+def _narrowed(
+    seen: record.Record, part: Part, networks: tuple[objects.Network, ...], ports: Sequence[Port]
+) -> Part:
+    """A peer with some of its networks alone, and with the edges that these and some ports are about."""
+    edges = np.array(part.edges, np.int64)
+    kept = seen.protocol[edges] == ports[0].protocol
+    if ports[0].icmp_type >= 0:
+        kept &= seen.icmp_type[edges] == ports[0].icmp_type
+    if networks:
+        kept &= np.isin(seen.family[edges], list({net.version for net in networks}))
+    return Part(dataclasses.replace(part.peer, networks=networks), tuple(edges[kept].tolist()))
 
 
 def _by_family(peer: Peer) -> Iterator[tuple[objects.Network, ...]]:

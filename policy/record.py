@@ -73,7 +73,7 @@ class Record:
         names: Name of its node, host endpoint or network set; empty where it has none.
         namespaces: Namespace of its network set; empty for others.
         src: Number of the variant, or ``-1 - a`` for address number ``a``; and ``dst``.
-        family: 4 or 6; 0 where nobody knows: it may have been both.
+        family: 4 or 6; 0 between pods where nobody knows: it may have been both.
         verdict: As in flows; and ``attribution``.
         connections: How many began in the span; 0 for those that had begun before.
         first: When it was first seen, in ns since 1970; and ``last``.
@@ -185,6 +185,8 @@ def read(
             ("last", "last_seen"),
         )
     }  # fmt: skip
+    packed = np.frombuffer(b"".join(key[3] for key in outside), np.uint8).reshape(-1, 16)
+    whole["family"] = _family(whole["family"], packed, src, dst)
     hours: Any = found.column("hours").combine_chunks()
     lengths = (
         [len(one) for one in hours.to_pylist()]
@@ -193,13 +195,22 @@ def read(
     )
     return Record(
         variants=tuple(variants.values()), src=src, dst=dst,
-        packed=np.frombuffer(b"".join(key[3] for key in outside), np.uint8).reshape(-1, 16),
-        kinds=tuple(key[0] for key in outside), names=tuple(key[2] for key in outside),
+        packed=packed, kinds=tuple(key[0] for key in outside), names=tuple(key[2] for key in outside),
         namespaces=tuple(key[1] for key in outside),
         verdict=_texts(found, "verdict"), attribution=_texts(found, "attribution"),
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         hours=columns.numbers(hours.flatten()), **whole,
     )  # fmt: skip
+
+
+def _family(told: Codes, packed: address.Packed, src: Codes, dst: Codes) -> Codes:
+    """The family of each edge: as it was told, or that of an end that is an address."""
+    of = np.where(address.is_v4(*address.words(packed)), 4, 6) if len(packed) else np.zeros(1, np.int64)
+    found = told
+    for ends in (src, dst):
+        outside = (ends < 0) & (found == 0)
+        found = np.where(outside, of[np.where(outside, -1 - ends, 0)], found)
+    return found.astype(np.int32)
 
 
 def _ends(

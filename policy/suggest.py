@@ -190,7 +190,7 @@ class Suggester:
                 if not isolated:
                     decides.append(direction)
                 if found.rules or not isolated:
-                    rules[direction] = tuple(drafting.said(self._wanted.kind, found.rules))
+                    rules[direction] = tuple(drafting.said(self._wanted.kind, found.rules, self._seen))
             if rules:
                 policies.append(self._policy(group, members[i], rules, tuple(decides)))
         return Suggestion(
