@@ -334,6 +334,7 @@ def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: st
 @policy.command("suggest")
 @click.argument("target", nargs=-1, metavar="[NAMESPACE | NAMESPACE/WORKLOAD]...")
 @click.option("--since", default="14d", show_default=True, help="From how long a time to learn: 2h, 7d, 4w.")
+@click.option("--until", default="", help="Until how long ago.  [default: now]")
 @click.option("--kind", type=click.Choice(["kubernetes", "calico", "staged"]), default="kubernetes",
               show_default=True, help="NetworkPolicy, Calico's, or Calico's staged one.")  # fmt: skip
 @click.option("--tier", default="default", show_default=True, help="In which tier, of Calico's.")
@@ -353,8 +354,8 @@ def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: st
 @click.option("-o", "--output", "form", type=click.Choice(["yaml", "table", "json", "diff"]), default="yaml")
 @_takes("--manifests", "--kubeconfig", "--context")
 def policy_suggest(
-    target: tuple[str, ...], since: str, kind: str, tier: str, direction: str | None, admit: tuple[str, ...],
-    widen: float, prefixes: int, everywhere: bool, least: str, complete: float, ledger: str | None, form: str,
+    target: tuple[str, ...], since: str, until: str, kind: str, tier: str, direction: str | None,
+    admit: tuple[str, ...], widen: float, prefixes: int, everywhere: bool, least: str, complete: float, ledger: str | None, form: str,
     **given: Any,
 ) -> None:  # fmt: skip
     """Suggest policies that allow what was recorded and nothing else, with the evidence and a proof.
@@ -369,7 +370,9 @@ def policy_suggest(
     url = ledger or ledgers.url(loaded.gateway)
     bounds = needs.Bounds(widening=widen, prefixes=prefixes, everywhere=everywhere)
     wanted = suggesting.wanted(kind, tier, direction, admit, bounds, least)
-    asked = suggesting.Asked(targets=target, span=moments.since(since), wanted=wanted, complete=complete)
+    asked = suggesting.Asked(
+        targets=target, span=moments.since(since, until), wanted=wanted, complete=complete
+    )
     sys.exit(suggesting.run(url, known.wanted(loaded.enrich, url), asked, form))
 
 
@@ -382,6 +385,7 @@ def policy_suggest(
 @click.option("--git", "revision", default="", metavar="REVISION",
               help="The same against the folder as it was in a revision of its git repository.")  # fmt: skip
 @click.option("--since", default="14d", show_default=True, help="Over how long a time: 2h, 7d, 4w.")
+@click.option("--until", default="", help="Until how long ago.  [default: now]")
 @click.option("--fail-on-denied", is_flag=True,
               help="Exit with 1 if anything would newly be denied.")  # fmt: skip
 @click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")
@@ -389,7 +393,7 @@ def policy_suggest(
 @_takes("--manifests", "--kubeconfig", "--context")
 def policy_preview(
     change: tuple[pathlib.Path, ...], deleted: tuple[str, ...], old: pathlib.Path | None, revision: str,
-    since: str, fail_on_denied: bool, ledger: str | None, form: str, **given: Any,
+    since: str, until: str, fail_on_denied: bool, ledger: str | None, form: str, **given: Any,
 ) -> None:  # fmt: skip
     """Say what a change of policies would newly deny and allow, of all that is recorded.
 
@@ -402,7 +406,9 @@ def policy_preview(
     url = ledger or ledgers.url(loaded.gateway)
     wanted = changing.wanted(change, deleted, old, revision)
     of = known.wanted(loaded.enrich, url)
-    sys.exit(previewing.run(url, of, wanted, moments.since(since), form, fail_on_denied=fail_on_denied))
+    sys.exit(
+        previewing.run(url, of, wanted, moments.since(since, until), form, fail_on_denied=fail_on_denied)
+    )
 
 
 def _shown(item: settings.Item) -> settings.Item:
@@ -431,8 +437,8 @@ def config(form: str, **given: Any) -> None:
 
 @cli.command()
 @click.argument("name", type=click.Choice([
-    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "enrich", "policy-eval",
-    "store-insert", "store-size", "store-query", "all",
+    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "enrich", "policy-eval", "suggest",
+    "preview", "store-insert", "store-size", "store-query", "all",
 ]))  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(

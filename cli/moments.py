@@ -28,10 +28,18 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def since(text: str) -> queries.Span:
-    """The span from so long ago until now; no longer ago than 1970."""
+def since(text: str, until: str = "") -> queries.Span:
+    """The span from so long ago until now, or until not quite so long ago; no longer ago than 1970.
+
+    Raises:
+        SetupError: If one is no span of time, or it ends before it begins.
+    """
     now = time.time_ns()
-    return queries.Span(now - int(min(seconds(text) * 1e9, now)), now + 1_000_000_000)
+    start = now - int(min(seconds(text) * 1e9, now))
+    end = now - int(min(seconds(until) * 1e9, now)) if until else now + 1_000_000_000
+    if start >= end:
+        raise errors.SetupError(f"nothing lies between {text} and {until} ago: --until has to be shorter")
+    return queries.Span(start, end)
 
 
 def recorded(asked: queries.Span, found: queries.Span) -> str:

@@ -13,7 +13,7 @@ import rich.table
 import rich.text
 
 from cli import changing, known, moments, output, recording
-from model import enums
+from model import enums, manifest
 from policy import preview
 from store import counting, filters, queries, transport
 
@@ -53,11 +53,7 @@ def run(
     """
     after = change.of(of.documents)
     with contextlib.closing(transport.open(url)) as ledger, output.working("reading the record"):
-        recorded = recording.read(ledger, span)
-        found = preview.preview(recorded.record, of.cluster, of.documents, after)
-        if found.uncertain:  # the flows themselves tell the families
-            recorded = recording.read(ledger, span, rows=True)
-            found = preview.preview(recorded.record, of.cluster, of.documents, after)
+        recorded, found = previewed(ledger, of, after, span)
         examples = {
             id(one): _example(ledger, recorded, one)
             for some in (found.denied, found.allowed) for one in some[:_EXAMPLES]
@@ -67,6 +63,22 @@ def run(
     else:
         _show(recorded, found, examples)
     return 1 if fail_on_denied and found.denied else 0
+
+
+def previewed(
+    ledger: transport.Transport, of: known.Known, after: Sequence[manifest.Document], span: counting.Span
+) -> tuple[recording.Recorded, preview.Preview]:
+    """What some documents in place of a cluster's would do, and the record that this rests on.
+
+    Raises:
+        FlowledgerError: As for `run`.
+    """
+    recorded = recording.read(ledger, span)
+    found = preview.preview(recorded.record, of.cluster, of.documents, after)
+    if found.uncertain:  # the flows themselves tell the families
+        recorded = recording.read(ledger, span, rows=True)
+        found = preview.preview(recorded.record, of.cluster, of.documents, after)
+    return recorded, found
 
 
 def _example(ledger: transport.Transport, of: recording.Recorded, one: preview.Difference) -> str:

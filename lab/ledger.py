@@ -44,6 +44,7 @@ class Shape:
         interval_seconds: How often a node reports.
         lasting: The share of connections that live through many intervals, from 0 to 1.
         fresh_edges: Whether each connection comes from a public address of its own: the worst case.
+        kubelets: Whether nodes ask their own pods alone, as kubelets do; else each asks all.
     """
 
     pods: int = 2000
@@ -54,6 +55,7 @@ class Shape:
     interval_seconds: int = 10
     lasting: float = 0.3
     fresh_edges: bool = False
+    kubelets: bool = False
 
 
 class Cluster:
@@ -95,6 +97,17 @@ class Cluster:
                 at, rows = at + taken, rows - taken
             kept, held = [joined.slice(at)], held - at
 
+    def pods(self) -> Iterator[dict[str, Any]]:
+        """Whose each pod's address is, by the columns of `endpoints`; and its ``labels``."""
+        texts = {name: (words, codes) for name, (words, codes) in self._ends.text.items() if name != "kind"}
+        for pod in range(self._shape.pods):
+            told = {name: words[codes[pod]] for name, (words, codes) in texts.items()}
+            yield {
+                **told, "address": self._ends.address[pod].tobytes(), "uid": told["pod"], "kind": "pod",
+                "node": f"node-{self._ends.node[pod]}", "labels_id": int(self._ends.labels[pod]),
+                "labels": {"app": told["workload"], "pod-template-hash": f"{pod % 7}"},
+            }  # fmt: skip
+
     def _interval(self, about: int) -> pa.RecordBatch:
         """What all nodes report at the end of the next interval, node after node."""
         length = self._shape.interval_seconds * _SECOND
@@ -132,10 +145,16 @@ class Cluster:
         """Connections that begin within the next interval."""
         chosen = self._edges.choose(count, self._random)
         fresh = self._random.integers(0, 2**32, count) if self._shape.fresh_edges else np.full(count, -1)
+        src, dst = (
+            self._ends.member(groups[chosen], self._random) for groups in (self._edges.src, self._edges.dst)
+        )
+        if self._shape.kubelets:
+            of_nodes = self._edges.src[chosen] == self._ends.nodes
+            src = np.where(of_nodes, self._ends.first[self._ends.nodes] + self._ends.node[dst], src)
         return {
             "edge": chosen,
-            "src": self._ends.member(self._edges.src[chosen], self._random),
-            "dst": self._ends.member(self._edges.dst[chosen], self._random),
+            "src": src,
+            "dst": dst,
             "src_port": self._random.integers(32768, 61000, count),
             "started": self._now + self._random.integers(0, length, count),
             "protocol": self._edges.protocol[chosen],
@@ -357,6 +376,7 @@ class _Rows:
                 np.where(serviced, namespaces[1][self._ends.first[called]] + 1, 0),
             ),
             "service_port_name": _text(["", "http"], serviced),
+            "node_traffic": _text(["", "probe"], (edges.src[edge] == self._ends.nodes) & (reporter == 3)),
         }
 
     def _zone(self, side: str) -> Ints:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from model import cluster, enums, manifest
+from model import cluster, enums, errors, manifest, policyhit
 from policy import (
     acceptance,
     drafting,
@@ -26,7 +26,7 @@ from policy import (
     replay,
     stable,
 )
-from policy.record import Mask
+from policy.record import Codes, Mask
 
 Body = dict[str, object]
 
@@ -119,6 +119,7 @@ class Suggester:
 
     Raises:
         ManifestError: If a policy is not understood.
+        SetupError: If policies in the wanted tier would close nothing.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Suggester:
         policies = parse.parse(documents)
         if wanted.kind is drafting.Kind.STAGED:
             policies = policies.pending()
+        _require_closing(policies, wanted.tier)
         self.engine = self.replay.engine(policies)
         self.before = self.replay.judge(self.engine)
         self._word = drafting.WORD[wanted.kind]
@@ -162,6 +164,8 @@ class Suggester:
         ours = [i for i, group in enumerate(self.groups) if chosen(group) and self._is_there(i)]
         members = self._members()
         edges = {direction: self._edges(direction, accepted.mask) for direction in self._wanted.directions}
+        lacking = {direction: self._lacking(direction) for direction in self._wanted.directions}
+        reaching = {direction: self._reaching(direction) for direction in self._wanted.directions}
         policies: list[Suggested] = []
         refusals: list[Refusal] = []
         crowds = np.zeros(len(self._seen), bool)
@@ -178,9 +182,7 @@ class Suggester:
             for direction in self._wanted.directions:
                 mine = np.array(edges[direction].get(i, []), np.int64)
                 isolated = self._is_isolated(members[i], direction)
-                if isolated:
-                    denied = self._side(direction)
-                    mine = mine[denied[mine]]
+                mine = mine[(lacking if isolated else reaching)[direction][mine]]
                 found = self._needs.needed(direction, mine.tolist())
                 if found.crowd:
                     crowds[list(found.crowd)] = True
@@ -222,8 +224,30 @@ class Suggester:
             found.setdefault(group, []).append(row)
         return found
 
-    def _side(self, direction: enums.Direction) -> Mask:
-        return self.before.ingress if direction is enums.Direction.INGRESS else self.before.egress
+    def _deciders(self, direction: enums.Direction) -> tuple[list[policyhit.PolicyHit | None], Codes]:
+        """What decides about edges in one direction, and which of it about each."""
+        traces = self.before.into if direction is enums.Direction.INGRESS else self.before.out
+        numbers, of = np.unique(traces, return_inverse=True)
+        return [replay.decider(self.engine, number) for number in numbers.tolist()], of.astype(np.int32)
+
+    def _reaching(self, direction: enums.Direction) -> Mask:
+        """Edges about which no policy of an earlier tier decides."""
+        order = [tier.name for tier in self.engine.policies.tiers]
+        earlier = set(order[: order.index(self._wanted.tier)])
+        hits, of = self._deciders(direction)
+        found: Mask = np.array([hit is None or hit.tier not in earlier for hit in hits], bool)[of]
+        return found
+
+    def _lacking(self, direction: enums.Direction) -> Mask:
+        """Edges that are denied since no policy of the tier allows them: what another rule can change."""
+        denied = self.before.ingress if direction is enums.Direction.INGRESS else self.before.egress
+        hits, of = self._deciders(direction)
+        at_end = [
+            hit is not None and hit.kind == policyhit.END_OF_TIER and hit.tier == self._wanted.tier
+            for hit in hits
+        ]
+        found: Mask = denied & np.array(at_end, bool)[of]
+        return found
 
     def _is_isolated(self, members: Sequence[int], direction: enums.Direction) -> bool:
         """Whether policies of the tier decide already about all pods of a group."""
@@ -289,6 +313,21 @@ class Suggester:
             name for name in candidates
             if drafting.full_name(self._wanted.kind, self._wanted.tier, name) not in taken
         )  # fmt: skip
+
+
+def _require_closing(policies: objects.PolicySet, tier: str) -> None:
+    """Make sure that a tier is there, and denies what its policies do not decide.
+
+    Raises:
+        SetupError: If it is not so.
+    """
+    found = next((one for one in policies.tiers if one.name == tier), None)
+    if found is None:
+        raise errors.SetupError(f"there is no tier {tier}: make one, or suggest for the default one")
+    if found.default_action is enums.Action.PASS:
+        raise errors.SetupError(
+            f"tier {tier} passes on what its policies do not decide: policies there would close nothing"
+        )
 
 
 def _extended(before: Body, kind: drafting.Kind, rules: Mapping[enums.Direction, Sequence[Body]]) -> Body:

@@ -23,6 +23,9 @@ def free_ports() -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the tests of delivery take; the suite runs a short form of the same."""
+    """How long the tests of delivery and of learning take; the suite runs a short form of the same."""
     parser.addoption("--rounds", type=int, default=8, help="kills in each test of exactly-once delivery")
     parser.addoption("--away", type=int, default=4, help="seconds for which a server is away")
+    parser.addoption(
+        "--learn", type=int, default=45, help="seconds of traffic from which policies are learned"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench import collector, conntrack, enrich, judging, measure, memory, nflog, probe, store
+from cli.bench import collector, conntrack, enrich, judging, measure, memory, nflog, probe, store, suggesting
 
 Measures = Iterator[measure.Measure]
 
@@ -16,6 +16,8 @@ BENCHES: dict[str, tuple[Callable[[int, float, int], Measures], int, float]] = {
     "collector": (collector.watch, 10_000, 500.0),
     "enrich": (lambda count, _, __: _names(count), 2_000_000, 0.0),
     "policy-eval": (lambda count, _, __: judging.judged(count), 1_000_000, 0.0),
+    "suggest": (lambda count, _, __: suggesting.suggested(count), 100_000_000, 0.0),
+    "preview": (lambda count, _, __: suggesting.previewed(count), 100_000_000, 0.0),
     "store-insert": (lambda count, _, __: store.insert(count), 4_000_000, 0.0),
     "store-size": (lambda count, _, __: store.size(count), 10_000_000, 0.0),
     "store-query": (lambda count, _, __: store.query(count), 100_000_000, 0.0),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import itertools
 import pathlib
 import statistics
@@ -88,7 +89,7 @@ def _inserted(
     _insert_all(ledger, batches)
     taken = time.perf_counter() - began
     yield measure.Measure(bench="store-insert", metric=name, value=count / taken, unit="rows/s")
-    _quiet(ledger)
+    quiet(ledger)
     taken, spent = time.perf_counter() - began, time.process_time() - spent
     yield measure.Measure(
         bench="store-insert", metric=f"{name}, all merged", value=count / taken, unit="rows/s"
@@ -102,7 +103,7 @@ def size(count: int) -> Iterator[measure.Measure]:
     """How many bytes a row takes on disk, with its share of the rollups, as far as ClickHouse merges."""
     with embedded() as ledger:
         _insert_all(ledger, _cluster(lab_ledger.Shape(), count / 20_000).batches(count, BATCH_ROWS))
-        _quiet(ledger)
+        quiet(ledger)
         stored = int(ledger.query("SELECT count() AS rows FROM flows", {}).column("rows")[0].as_py())
         yield measure.Measure(
             bench="store-size",
@@ -135,15 +136,23 @@ def query(count: int, days: int = 30) -> Iterator[measure.Measure]:
     """
     with embedded() as ledger:
         fill(ledger, count, days)
-        _quiet(ledger)
+        quiet(ledger)
         yield from ask(ledger, days)
 
 
-def fill(ledger: transport.Transport, count: int, days: int) -> None:
-    """Rows that end now, and each node's statements of completeness, a minute apart."""
+def fill(
+    ledger: transport.Transport, count: int, days: int, shape: lab_ledger.Shape | None = None
+) -> lab_ledger.Cluster:
+    """Rows that end now, and each node's statements of completeness, a minute apart.
+
+    Returns:
+        The cluster that they are of.
+    """
     seconds = days * _DAY
     # a batch of every interval of a quiet cluster would take the generator longer than the ledger
-    shape = lab_ledger.Shape(interval_seconds=300 if count / seconds < 1000 else 10)
+    shape = dataclasses.replace(
+        shape or lab_ledger.Shape(), interval_seconds=300 if count / seconds < 1000 else 10
+    )
     cluster = _cluster(shape, seconds)
     done = 0
     batches = cluster.batches(count, BATCH_ROWS, a_second=max(count // seconds, 1))
@@ -153,6 +162,7 @@ def fill(ledger: transport.Transport, count: int, days: int) -> None:
         sys.stderr.write(f"\r{done:,} of {count:,} rows are in")
     sys.stderr.write("\n")
     _state(ledger, shape, seconds)
+    return cluster
 
 
 def ask(ledger: transport.Transport, days: int) -> Iterator[measure.Measure]:
@@ -235,7 +245,7 @@ def _state(ledger: transport.Transport, shape: lab_ledger.Shape, seconds: int) -
         ledger.insert("completeness", columns.batch(ddl.COMPLETENESS, said))
 
 
-def _quiet(ledger: transport.Transport) -> None:
+def quiet(ledger: transport.Transport) -> None:
     """Wait until nothing is merged any more."""
     while ledger.query("SELECT count() AS running FROM system.merges", {}).column("running")[0].as_py():
         time.sleep(0.1)

@@ -38,6 +38,47 @@ class Maker:
     def maybe(self, share: float = 0.5) -> bool:
         return self.dice.random() < share
 
+    def policies(self) -> list[manifest.Document]:
+        """Some that are there already: default denies, an allowed port, an explicit denial, other tiers."""
+        made: list[dict[str, Any]] = []
+        for space in NAMESPACES:
+            place = {"namespace": space}
+            if self.maybe(0.3):
+                types = self.dice.choice((["Ingress"], ["Egress"], ["Ingress", "Egress"]))
+                made.append({
+                    "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                    "metadata": {"name": "default-deny", **place},
+                    "spec": {"podSelector": {}, "policyTypes": types},
+                })  # fmt: skip
+            if self.maybe(0.5):
+                made.append({
+                    "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                    "metadata": {"name": self.dice.choice(("w0", "w1", "mine")), **place},
+                    "spec": {"podSelector": {"matchLabels": {"app": self.dice.choice(("w0", "w1"))}},
+                             "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 80}]}]},
+                })  # fmt: skip
+            if self.maybe(0.5):
+                made.append({
+                    "apiVersion": "projectcalico.org/v3",
+                    "kind": self.dice.choice(("NetworkPolicy", "StagedNetworkPolicy")),
+                    "metadata": {"name": "ours.w0", **place},
+                    "spec": {"tier": self.dice.choice(("default", "ours")), "selector": "app == 'w0'",
+                             "types": ["Ingress", "Egress"],
+                             "ingress": [{"action": self.dice.choice(("Deny", "Allow")), "protocol": "UDP"}],
+                             "egress": [{"action": self.dice.choice(("Pass", "Allow")), "protocol": "TCP"}]},
+                })  # fmt: skip
+        order = {
+            "order": self.dice.choice((1, 2_000_000)),
+            "defaultAction": self.dice.choice(("Deny", "Pass")),
+        }
+        tier = {
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "Tier",
+            "metadata": {"name": "ours"},
+            "spec": order,
+        }
+        return [manifest.Document("policies", i, body) for i, body in enumerate([tier, *made])]
+
     def _sets(self) -> list[manifest.Document]:
         if self.maybe():
             return []
