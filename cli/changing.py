@@ -132,7 +132,7 @@ def _load(path: pathlib.Path) -> list[manifest.Document]:
 
 def _kept(documents: Iterable[manifest.Document]) -> list[manifest.Document]:
     """Those that policies are read from, or that they speak of."""
-    return [one for one in documents if contents.is_kept(one)]
+    return [one for one in documents if contents.concerns_policies(one)]
 
 
 _KIND_OF = {word: key for key, word in objects.KINDS.items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from enrich import changes, tables
+from enrich import changes, contents, tables
 from model import address, cluster, columns, enums, errors, manifest
 from policy import evaluate, objects, parse, subjects
 from runtime import settings
@@ -171,8 +171,8 @@ def ledger(url: str, at: int = 0) -> Known:
         raise errors.SetupError("the ledger knows of no pod that was there then: its names begin later")
     found = cluster.read(one for one in documents if one.kind != "Node")
     known = dataclasses.replace(found, pods=pods, nodes=tuple(_nodes(held)))
-    changed = max((one.valid_from for one in held_now), default=0)
-    return Known(documents, known, "the ledger", since, changed, services)
+    moments = (one.valid_from for one in held_now if contents.concerns_policies(one.document))
+    return Known(documents, known, "the ledger", since, max(moments, default=0), services)
 
 
 def _identity(revision: changes.Revision) -> str:

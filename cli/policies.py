@@ -21,7 +21,7 @@ _Key = tuple[str, str, str, str]
 
 _AROUND = ("Namespace", "ServiceAccount", "NetworkSet", "GlobalNetworkSet", "HostEndpoint", "IPPool")
 """What is no policy, and what policies speak of."""
-_LEFT_ALONE = ("Node", "Service", "ServiceAccount", "EndpointSlice")
+_LEFT_ALONE = ("Node", "Service", "ServiceAccount", "EndpointSlice", "CronJob")
 """Kinds that say nothing about what rules look like here; what is behind services is not known on a node."""
 
 

@@ -1,4 +1,7 @@
-"""Contents: what the objects are that policies are read from, without what changes by itself."""
+"""Contents: what the objects are that policies are read from, without what changes by itself.
+
+And what tells which pods will come when: no policy speaks of it, but a suggestion of policies does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import hashlib
 import json
 
 from enrich import networknames, terms
+from enrich.kubernetes import slim
 from model import cluster, manifest
 
 _CALICO = ("projectcalico.org", "crd.projectcalico.org")
@@ -17,10 +21,23 @@ _TIERED = {
 _SLICE = ("discovery.k8s.io", "EndpointSlice")
 _LABELS_ALONE = {("", "Namespace"), ("", "ServiceAccount"), ("", "Node")}
 
+TIMED = {("batch", "CronJob")}
+"""Those kinds that no policy is read from or speaks of: they say when pods come."""
+TIMED_SPEC: slim.Shape = {
+    "schedule": slim.KEEP, "timeZone": slim.KEEP, "suspend": slim.KEEP,
+    "jobTemplate": {"spec": {"template": {
+        "metadata": {"labels": slim.KEEP},
+        "spec": {
+            "hostNetwork": slim.KEEP, "serviceAccountName": slim.KEEP, "containers": [{"ports": slim.KEEP}]
+        },
+    }}},
+}  # fmt: skip
+"""When their pods come, and what policies can tell these by; what they run is another with each version."""
+
 _NAMED: tuple[str, ...] = ("namespace", "name", "labels")
 
 KINDS = {
-    *_LABELS_ALONE, *_TIERED, ("", "Service"), ("networking.k8s.io", "NetworkPolicy"), _SLICE,
+    *_LABELS_ALONE, *_TIERED, *TIMED, ("", "Service"), ("networking.k8s.io", "NetworkPolicy"), _SLICE,
     *((group, kind) for group in _CALICO for kind in (
         "StagedKubernetesNetworkPolicy", "Tier", "NetworkSet", "GlobalNetworkSet", "HostEndpoint", "Profile",
         "IPPool")),
@@ -59,6 +76,8 @@ def content(document: manifest.Document) -> Content:
         pass
     tier = document.field().at("spec", "tier") if key in _TIERED else None
     kept = dataclasses.replace(document, body=_body(document))
+    if key in TIMED:  # whoever reads the ledger reads it with all the others
+        cluster.read([kept])
     return Content(_digest(kept), tier.text() if tier else "default" if key in _TIERED else "", kept)
 
 
@@ -72,6 +91,15 @@ def is_kept(document: manifest.Document) -> bool:
     """
     key = document.group, document.kind
     return key in KINDS and (key != _SLICE or cluster.endpoint_slice(document).made_by_hand)
+
+
+def concerns_policies(document: manifest.Document) -> bool:
+    """Whether policies are read from it, or speak of it.
+
+    Raises:
+        ManifestError: If that cannot be read.
+    """
+    return (document.group, document.kind) not in TIMED and is_kept(document)
 
 
 def owner(document: manifest.Document) -> terms.Owner:
@@ -107,6 +135,9 @@ def _body(document: manifest.Document) -> dict[str, object]:
     head = {"apiVersion": document.body["apiVersion"], "kind": document.kind}
     if (document.group, document.kind) in _LABELS_ALONE:
         return {**head, "metadata": {name: metadata[name] for name in _NAMED if name in metadata}}
+    if (document.group, document.kind) in TIMED:
+        named = {name: metadata[name] for name in ("namespace", "name") if name in metadata}
+        return {**head, "metadata": named, "spec": slim.cut(document.body.get("spec"), TIMED_SPEC)}
     rest = {name: member for name, member in document.body.items() if name not in ("metadata", "status")}
     kept = {name: member for name, member in metadata.items() if name not in _PASSING}
     return {**head, **rest, "metadata": kept}

@@ -81,7 +81,7 @@ POLICIES = _schema(
     revision=pa.string(), document=pa.string(), valid_from=columns.TIME, valid_to=columns.TIME,
     written=columns.TIME,
 )  # fmt: skip
-"""What `policies` takes: each revision of each object that policies are read from, as JSON."""
+"""What `policies` takes: each revision of CronJobs and of what policies are read from, as JSON."""
 
 WATCHED = _schema(
     source=pa.string(), cluster=pa.string(), since=columns.TIME, as_of=columns.TIME, written=columns.TIME

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from enrich import contents
 from enrich.kubernetes import slim
 from enrich.kubernetes.slim import KEEP
 
@@ -142,6 +143,7 @@ _SLICE = {
 _ACCOUNT = {"metadata": _LABELLED}
 _NAMESPACE = {"metadata": {**_LABELLED, "deletionTimestamp": KEEP}}
 _CHAIN = {"metadata": {**_HEAD, "ownerReferences": _OWNERS}}
+_TIMED = {"metadata": _HEAD, "spec": contents.TIMED_SPEC}
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -192,6 +194,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     _chain("ReplicaSet", "replicasets", "apps"),
     _chain("Job", "jobs", "batch"),
+    Kind(
+        name="CronJob", plural="cronjobs", shape=_TIMED,
+        sources=(Source(group="batch", versions=("v1",)),),
+    ),
     Kind(
         name="NetworkPolicy", plural="networkpolicies", shape=_POLICY,
         sources=(Source(group="networking.k8s.io", versions=("v1",)),),

@@ -161,6 +161,27 @@ def test_ledger_as_it_was(written: Written, folder: pathlib.Path, url: str) -> N
     assert _denied(known.ledger(url, before), "192.0.2.1", "shop/cart", 8080)
 
 
+def test_ledger_knows_cron_jobs_and_that_no_verdict_follows_from_them(
+    written: Written, folder: pathlib.Path, url: str
+) -> None:
+    before = known.ledger(url)
+    spec = {"jobTemplate": {"spec": {"template": {"spec": {"serviceAccountName": "sa", "containers": []}}}}}
+    for schedule in ("0 3 * * *", "0 4 * * *"):
+        job = {
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "backup", "namespace": "shop"},
+            "spec": {**spec, "schedule": schedule},
+        }  # fmt: skip
+        (folder / "CronJob-backup.json").write_text(json.dumps(job))
+        written.step()
+    of = known.ledger(url)
+    _check(of)
+    (backup,) = of.cluster.workloads
+    assert (backup.kind, backup.namespace, backup.name) == ("CronJob", "shop", "backup")
+    assert backup.template.service_account == "sa"
+    assert backup.source.body["spec"] == {**spec, "schedule": "0 4 * * *"}
+    assert (of.changed, of.since) == (before.changed, before.since)
+
+
 def test_ledger_without_names_says_so(ledger: transport.Transport, url: str) -> None:
     with pytest.raises(errors.SetupError, match="knows no policies: run flowledger watch"):
         known.ledger(url)

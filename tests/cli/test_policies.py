@@ -137,13 +137,28 @@ def test_content_that_breaks_is_not_what_is_in_force() -> None:
     assert not list(cluster.policies.given().policies("shop"))
 
 
-def test_what_is_behind_services_is_left_alone() -> None:
+MADE_BY_HAND = {
+    "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+    "metadata": {"name": "web-1", "namespace": "shop"}, "endpoints": [{"addresses": ["203.0.113.9"]}],
+}  # fmt: skip
+CRON_JOB = {
+    "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "backup", "namespace": "shop"},
+    "spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(MADE_BY_HAND, id="what is behind services"),
+        pytest.param(CRON_JOB, id="when pods come"),
+    ],
+)
+def test_what_says_nothing_about_rules_is_left_alone(body: dict[str, Any]) -> None:
     cluster = Cluster()
-    made_by_hand = {
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": "web-1", "namespace": "shop"}, "endpoints": [{"addresses": ["203.0.113.9"]}],
-    }  # fmt: skip
-    cluster.take(made_by_hand)
+    news = cluster.news(body)
+    assert len(news.revisions) == 1
+    cluster.policies.take(news.revisions)
     assert cluster.policies.given().serial == 0
 
 

@@ -31,7 +31,7 @@ SERVED: dict[str, dict[str, str]] = {
     },
     "/apis/discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"},
     "/apis/apps/v1": {"replicasets": "ReplicaSet"},
-    "/apis/batch/v1": {"jobs": "Job"},
+    "/apis/batch/v1": {"jobs": "Job", "cronjobs": "CronJob"},
     "/apis/networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
     "/apis/coordination.k8s.io/v1": {"leases": "Lease"},
 }  # fmt: skip

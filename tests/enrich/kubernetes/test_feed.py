@@ -23,6 +23,7 @@ from model import address
 from runtime import metrics
 
 PODS, NODES, SERVICES = "/api/v1/pods", "/api/v1/nodes", "/api/v1/services"
+CRON_JOBS = "/apis/batch/v1/cronjobs"
 SETS = "/apis/crd.projectcalico.org/v1/networksets"
 PACE = watcher.Pace(
     watch_seconds=1, silence_seconds=0.5, repair_seconds=0.0, page=3, first_pause_seconds=0.01,
@@ -113,6 +114,25 @@ def test_what_calico_stores_names_networks(server: ApiServer, watch: Watch) -> N
     server.delete(SETS, "shop", "office")
     assert until(lambda: who(known, "192.0.3.1", now).workload == "")
     assert {one.api_group for one in known.said().revisions} == {"projectcalico.org"}
+
+
+def test_when_pods_of_a_cron_job_come_is_told(server: ApiServer, watch: Watch) -> None:
+    known = watch()
+
+    def apply(schedule: str, image: str) -> None:
+        template = {"spec": {"containers": [{"name": "backup", "image": image}]}}
+        spec = {"schedule": schedule, "jobTemplate": {"spec": {"template": template}}}
+        server.apply(CRON_JOBS, {"metadata": {"name": "backup", "namespace": "shop"}, "spec": spec})
+
+    def told() -> list[object]:
+        known.refresh()
+        spec = [one.document.body["spec"] for one in known.said().revisions if one.kind == "CronJob"]
+        return [one["schedule"] for one in spec]
+
+    for schedule, image in (("0 3 * * *", "a:1"), ("0 3 * * *", "a:2"), ("0 4 * * *", "a:2")):
+        apply(schedule, image)
+    assert until(lambda: "0 4 * * *" in told())
+    assert told() == ["0 3 * * *", "0 4 * * *"]
 
 
 def test_pods_that_went_while_nobody_watched_have_ended(server: ApiServer, watch: Watch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -76,12 +77,37 @@ FULL: dict[str, Any] = {
     "namespaces": {"status": {"phase": "Active"}},
     "replicasets.apps": {"spec": {"replicas": 3}},
     "jobs.batch": {"status": {"active": 1}},
+    "cronjobs.batch": {
+        "spec": {
+            "schedule": "0 3 * * *", "timeZone": "Europe/Berlin", "suspend": False,
+            "failedJobsHistoryLimit": 1,
+            "jobTemplate": {"spec": {"backoffLimit": 2, "template": {
+                "metadata": {"labels": {"app": "backup"}, "annotations": {"checksum": "x" * 99}},
+                "spec": {
+                    "hostNetwork": True, "serviceAccountName": "backup", "restartPolicy": "Never",
+                    "containers": [{"name": "backup", "image": "backup:1", "ports": _CONTAINER["ports"]}],
+                },
+            }}},
+        },
+        "status": {"lastScheduleTime": _NOW},
+    },
     "networksets.projectcalico.org": {"spec": {"nets": ["10.0.0.0/8", "2001:db8::/32"]}},
     "globalnetworksets.projectcalico.org": {"spec": {"nets": ["10.0.0.0/8"]}},
 }  # fmt: skip
+
+
+def _cron_job(document: manifest.Document) -> object:
+    """What follows from one, apart from where it is from."""
+    (one,) = cluster.read([document]).workloads
+    spec = document.field().require("spec")
+    when = [spec.require(name).value for name in ("schedule", "timeZone", "suspend")]
+    return dataclasses.replace(one, source=manifest.Document("", 1, {})), when
+
+
 READ: dict[str, Callable[[manifest.Document], object]] = {
     "pods": cluster.pod, "nodes": cluster.node, "services": cluster.service, "namespaces": cluster.namespace,
     "replicasets.apps": cluster.owned, "jobs.batch": cluster.owned,
+    "cronjobs.batch": _cron_job,
     "networksets.projectcalico.org": cluster.network_set,
     "globalnetworksets.projectcalico.org": cluster.network_set,
 }  # fmt: skip

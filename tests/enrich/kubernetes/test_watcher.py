@@ -15,7 +15,7 @@ from apiserver import ApiServer, Fault
 from hypothesis import strategies as st
 from mirror import KINDS, HastyClock, Mirror, expected, pod, policy, until
 
-from enrich.kubernetes import client, kinds, news, tally, watcher
+from enrich.kubernetes import client, news, tally, watcher
 
 PODS = "/api/v1/pods"
 POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
@@ -481,4 +481,4 @@ def test_updated_is_when_anybody_wrote_beside_the_status(bench: Bench) -> None:
     bench.settles()
     changed = next(what for what in bench.mirror.taken if isinstance(what, news.Changed))
     assert 0 <= changed.at - changed.updated < 5_000_000_000
-    assert changed.kind is kinds.KINDS[8]
+    assert changed.kind is KINDS["networkpolicies.networking.k8s.io"]
