@@ -355,8 +355,8 @@ def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: st
 @_takes("--manifests", "--kubeconfig", "--context")
 def policy_suggest(
     target: tuple[str, ...], since: str, until: str, kind: str, tier: str, direction: str | None,
-    admit: tuple[str, ...], widen: float, prefixes: int, everywhere: bool, least: str, complete: float, ledger: str | None, form: str,
-    **given: Any,
+    admit: tuple[str, ...], widen: float, prefixes: int, everywhere: bool, least: str, complete: float,
+    ledger: str | None, form: str, **given: Any,
 ) -> None:  # fmt: skip
     """Suggest policies that allow what was recorded and nothing else, with the evidence and a proof.
 

@@ -14,9 +14,9 @@ import rich.progress
 import rich.table
 import rich.text
 
-from cli import known, moments, output, recording, reporting
+from cli import known, moments, output, recording, reporting, schedules
 from model import enums, errors
-from policy import acceptance, drafting, needs, objects, proof, stable, suggest
+from policy import acceptance, drafting, evidence, needs, objects, proof, stable, suggest
 from store import counting, filters, transport
 
 FORMS = ("yaml", "table", "json", "diff")
@@ -114,7 +114,7 @@ def suggested(ledger: transport.Transport, of: known.Known, asked: Asked) -> rep
         made = suggester.suggest(chosen, told)
     with output.working("replaying the record"):
         proved = proof.prove(suggester, made, of.documents, asked.wanted.kind)
-    return reporting.Result(recorded=recorded, made=made, proof=proved, unseen=tuple(_unseen(recorded)))
+    return reporting.Result(recorded=recorded, made=made, proof=proved, unseen=tuple(_unseen(recorded, of)))
 
 
 def _suggester(recorded: recording.Recorded, of: known.Known, asked: Asked) -> suggest.Suggester:
@@ -174,10 +174,12 @@ def _chosen(targets: Sequence[str], groups: Iterable[stable.Group]) -> Callable[
     )
 
 
-def _unseen(recorded: recording.Recorded) -> Iterator[str]:
+def _unseen(recorded: recording.Recorded, of: known.Known) -> Iterator[str]:
     """What a record of that length cannot have shown."""
     length = recorded.span.end - recorded.span.start
     if length < _DAY:
         yield "The record covers no whole day: what comes once a day may be missing."
     elif length < _WEEK:
         yield "The record covers no whole week: what comes once a week may be missing."
+    jobs = schedules.schedules(of.cluster, recorded.record, recorded.span.end)
+    yield from evidence.unseen(jobs, length)

@@ -122,11 +122,11 @@ def unseen(schedules: Sequence[Schedule], length: int) -> list[str]:
     for one in schedules:
         name = f"CronJob {one.workload}" + (f" ({one.text})" if one.text else "")
         if not one.runs:
-            found.append(f"{name} did not run: what it needs is not among the rules")
+            found.append(f"{name} did not run: what it needs is not among the rules.")
         elif one.longest > length:
-            found.append(f"{name} waits longer between two runs than the record is long: {_ran(one.runs)}")
+            found.append(f"{name} waits longer between two runs than the record is long: {_ran(one.runs)}.")
         elif one.runs == 1:
-            found.append(f"{name} ran once: what it does in other runs is not known")
+            found.append(f"{name} ran once: what it does in other runs is not known.")
     return found
 
 
