@@ -31,6 +31,8 @@ _ENDS = (
 )  # fmt: skip
 _SAID = ("dst_port", "protocol", "verdict", "attribution")
 _SUMMED = ("connections_started", "forward_packets", "reverse_packets", "forward_bytes", "reverse_bytes")
+_BESIDE_HASH = ("edge", "src_labels_id", "dst_labels_id", "src_workload_kind", "dst_workload_kind")
+"""What tells edges apart: the hash of most of it, and what is not in that."""
 _TEXTS = {*_NAMES, "src_pod", "dst_pod", "verdict", "attribution"}
 
 _LISTED = ", ".join(f"'{kind}'" for kind in _BY_ADDRESS)
@@ -53,6 +55,8 @@ def observations(
     rows: bool = False,
 ) -> pa.Table:
     """The distinct edges of a span, connections of nodes to their own pods left out.
+
+    What different rules decided is a row for each of them.
 
     Columns of both sides, as ``src_…`` and ``dst_…``: ``kind``, ``namespace``, ``workload_kind``,
     ``workload``, ``labels_id``, ``pod`` (where there is no workload), ``address`` (16 bytes; where there is
@@ -92,7 +96,7 @@ def _from_flows(ledger: transport.Transport, span: counting.Span, condition: fil
     found = counting.counted(ledger, span, only)
     family = f"if({_IPV4.format('dst_address')}, 4, 6)"
     sql = _grouped(
-        found.select(*_ENDS, *_SAID, "icmp_type", "icmp_code", *_SUMMED, "time"),
+        found.select("edge", *_ENDS, *_SAID, "icmp_type", "icmp_code", *_SUMMED, "time"),
         {"icmp_type": "icmp_type", "icmp_code": "icmp_code", "family": f"toUInt8({family})"},
         {"first_seen": "min(time)", "last_seen": "max(time)", "hours": f"groupUniqArray({_hour('time')})"},
     )
@@ -103,7 +107,7 @@ def _from_rollups(ledger: transport.Transport, span: counting.Span, condition: f
     found = counting.counted(ledger, span, condition)
     sql = _grouped(
         found.select("edge", *_ENDS, *_SAID, *_SUMMED, "first_seen", "last_seen"),
-        {"edge": "edge"},
+        {},
         {"first_seen": "min(first_seen)", "last_seen": "max(last_seen)"},
     )
     edges = counting.ask(ledger, sql, found.parameters)
@@ -137,25 +141,32 @@ def _hours(
 
 
 def _grouped(rows: str, more: dict[str, str], seen: dict[str, str]) -> str:
-    """Rows put together by all that tells one edge from another."""
-    keys = {name: f"toString({name})" if name in _TEXTS else name for name in (*_ENDS, *_SAID)} | more
+    """Rows put together by all that tells one edge from another.
+
+    Most of that is in the edge's hash: to group by the texts themselves takes many times as long.
+    """
+    keys = {name: name for name in _BESIDE_HASH} | more
+    told = {name: f"any({name})" for name in (*_ENDS, *_SAID) if name not in keys}
     for side in _SIDES:
         named = f"{side}_workload = '' AND {side}_pod = ''"
-        keys[f"{side}_pod"] = f"if({side}_workload = '', toString({side}_pod), '')"
+        told[f"{side}_pod"] = f"any(if({side}_workload = '', toString({side}_pod), ''))"
         keys[f"{side}_address"] = f"if({named} OR {side}_kind IN ({_LISTED}), {side}_address, toIPv6('::'))"
-    listed = ", ".join(f"{how} AS {name}_key" for name, how in keys.items())
-    named_keys = ", ".join(f"{name}_key AS {name}" for name in keys)
-    summed = {
+        del told[f"{side}_address"]
+    told |= {
         "connections": "toInt64(sum(connections_started))",
         "forward_packets": "toInt64(sum(forward_packets))",
         "reverse_packets": "toInt64(sum(reverse_packets))",
         "bytes": "toInt64(sum(forward_bytes) + sum(reverse_bytes))",
-    } | seen
-    totals = ", ".join(f"{how} AS {name}_sum" for name, how in summed.items())
-    named_totals = ", ".join(f"{name}_sum AS {name}" for name in summed)
+    } | seen  # fmt: skip
+    listed = ", ".join(f"{how} AS {name}_found" for name, how in (keys | told).items())
+    named_all = ", ".join(
+        f"toString({name}_found) AS {name}" if name in _TEXTS else f"{name}_found AS {name}"
+        for name in keys | told
+    )
     return (
-        f"SELECT {named_keys}, {named_totals} FROM (SELECT {listed}, {totals} FROM ({rows}) "
-        f"GROUP BY {', '.join(f'{name}_key' for name in keys)} HAVING connections_sum > 0 OR bytes_sum > 0)"
+        f"SELECT {named_all} FROM (SELECT {listed} FROM ({rows}) "
+        f"GROUP BY {', '.join(f'{name}_found' for name in keys)} "
+        "HAVING connections_found > 0 OR bytes_found > 0)"
     )
 
 
