@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from model import cluster, enums, manifest, policyhit
-from policy import evaluate, parse, record, replay
+from policy import evaluate, objects, parse, record, replay
 from policy.record import Mask
 
 Object = tuple[str, str, str, str]
 """API group, kind, namespace and name."""
 
-_CALICO = "projectcalico.org"
+_CALICO = ("projectcalico.org", "crd.projectcalico.org")
+"""The group by which Calico serves its objects, and the one under which it stores them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,28 +67,35 @@ class Preview:
 
 def preview(
     seen: record.Record, around: cluster.Cluster, before: Sequence[manifest.Document],
-    after: Sequence[manifest.Document],
+    after: Sequence[manifest.Document], named: Collection[Object] = (),
 ) -> Preview:  # fmt: skip
     """What a change would do.
 
-    Staged policies that it adds or changes are taken as enforced.
+    Staged policies that it adds, changes or names are taken as enforced, in the place of their namesakes;
+    those that were there already are not. An edge of which nobody knows the family is among what would newly
+    be denied if one of the families would.
 
     Args:
         seen: The record.
         around: The nodes of the cluster, and its pods on their networks.
         before: The policies and what they speak of, as they are.
         after: The same, changed.
+        named: Objects that the change is about even where they stay as they are.
 
     Raises:
         ManifestError: If one is not understood.
     """
     known = {identity(one): one.body for one in before}
-    fresh = [one for one in after if known.get(identity(one)) != one.body]
+    fresh = [one for one in after if identity(one) in named or known.get(identity(one)) != one.body]
     old, new = _judged(seen, around, before, ()), _judged(seen, around, after, fresh)
-    uncertain = (old.outcome.uncertain | new.outcome.uncertain) & (old.outcome.denied != new.outcome.denied)
+    closed, opened = (
+        one.outcome.families & ~other.outcome.families for one, other in ((new, old), (old, new))
+    )
+    denied: Mask = closed.any(axis=1)
+    allowed: Mask = opened.any(axis=1)
+    uncertain = (denied & ~closed.all(axis=1)) | (allowed & ~opened.all(axis=1))
     return Preview(
-        denied=tuple(_differences(seen, new, new.outcome.denied & ~old.outcome.denied)),
-        allowed=tuple(_differences(seen, new, old.outcome.denied & ~new.outcome.denied)),
+        denied=tuple(_differences(seen, new, denied)), allowed=tuple(_differences(seen, new, allowed)),
         edges=len(seen), connections=int(seen.connections.sum()), uncertain=int(uncertain.sum()),
     )  # fmt: skip
 
@@ -102,16 +110,27 @@ def _judged(
     seen: record.Record, around: cluster.Cluster, documents: Sequence[manifest.Document],
     fresh: Sequence[manifest.Document],
 ) -> _Judged:  # fmt: skip
-    """What policies do to a record, those enforced too that are staged only by some of the documents."""
+    """What policies do to a record, those enforced too that some of the documents stage."""
     found = cluster.read(one for one in documents if one.kind not in ("Pod", "Node"))
     known = dataclasses.replace(found, nodes=around.nodes, pods=around.pods)
     policies, staged = parse.parse(documents), {one.identity for one in parse.parse(fresh).staged}
+    replaced = set(_namesakes(fresh))
     enforced = dataclasses.replace(
-        policies, staged=tuple(one for one in policies.staged if one.identity in staged)
-    )
+        policies, policies=tuple(one for one in policies.policies if one.identity not in replaced),
+        staged=tuple(one for one in policies.staged if one.identity in staged),
+    )  # fmt: skip
     again = replay.Replay(seen, known)
     engine = again.engine(enforced.pending())
     return _Judged(engine, again.judge(engine))
+
+
+def _namesakes(documents: Iterable[manifest.Document]) -> Iterator[str]:
+    """The identities of the policies whose place staged ones are to take; some of these but delete them."""
+    for one in documents:
+        group, kind, namespace, name = identity(one)
+        word = objects.STAGED.get(objects.KINDS.get((group, kind), ""))
+        if word:
+            yield "/".join(filter(None, (word, namespace, name)))
 
 
 def changed(
@@ -144,7 +163,7 @@ def identity(document: manifest.Document) -> Object:
     namespace = metadata.get("namespace")
     cluster_wide = document.kind in _CLUSTER_WIDE
     place = "" if cluster_wide else namespace.text() if namespace else "default"
-    group = _CALICO if document.group.endswith(_CALICO) else document.group
+    group = _CALICO[0] if document.group in _CALICO else document.group
     return group, document.kind, place, metadata.require("name").text()
 
 
