@@ -149,7 +149,8 @@ def changed(
         group, kind, namespace, name = missing[0]
         what = "/".join(filter(None, (kind, namespace, name)))
         raise LookupError(f"there is no {what}{f' of {group}' if group else ''} to delete")
-    kept = [one for one in documents if identity(one) not in gone | new.keys()]
+    # in their places: of two host endpoints on one interface it is the first that counts
+    kept = [new.pop(key, one) for one in documents if (key := identity(one)) not in gone or key in new]
     return [*kept, *new.values()]
 
 
