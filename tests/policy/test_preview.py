@@ -471,3 +471,18 @@ def test_policy_that_is_not_understood_is_refused() -> None:
     after = preview.changed(before, _documents(_calico("NetworkPolicy", "p", "shop", slector="all()")))
     with pytest.raises(errors.ManifestError, match="slector"):
         preview.preview(_seen("web > cart"), AROUND, before, after)
+
+
+def test_what_is_changed_stays_in_its_place() -> None:
+    """Of two host endpoints of all interfaces it is the first that counts."""
+    hosts = [_calico("HostEndpoint", name, node="n1", interfaceName="*", profiles=profiles)
+             for name, profiles in (("a", ["projectcalico-default-allow"]), ("b", []))]  # fmt: skip
+    node = {
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "172.31.0.1"}]},
+    }  # fmt: skip
+    before, around = _documents(SHOP, *hosts), cluster.read(_documents(node))
+    seen = _seen("203.0.113.9 > 172.31.0.1 4")
+    for one, denied in ((hosts[0], 0), ({**hosts[0], "spec": hosts[1]["spec"]}, 1)):
+        after = preview.changed(before, _documents(one))
+        assert len(preview.preview(seen, around, before, after).denied) == denied
