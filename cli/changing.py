@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from enrich import contents
 from model import errors, manifest
-from policy import objects, preview
+from policy import objects, parse, preview
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,10 +22,17 @@ class Change:
     Attributes:
         added: Those that are new or other than before.
         deleted: Those that go.
+        strict: Whether those that go have to be there.
     """
 
     added: tuple[manifest.Document, ...]
     deleted: tuple[preview.Object, ...]
+    strict: bool = True
+
+    @property
+    def named(self) -> tuple[preview.Object, ...]:
+        """What it adds or changes."""
+        return tuple(preview.identity(one) for one in self.added)
 
     def of(self, documents: Sequence[manifest.Document]) -> list[manifest.Document]:
         """Documents as they are afterwards.
@@ -33,10 +40,26 @@ class Change:
         Raises:
             SetupError: If an object to delete is not among them.
         """
-        try:
-            return preview.changed(documents, self.added, self.deleted)
-        except LookupError as error:
-            raise errors.SetupError(str(error)) from None
+        there = {preview.identity(one) for one in documents}
+        if self.strict and (missing := [one for one in self.deleted if one not in there]):
+            raise errors.SetupError(f"there is no {text(missing[0])} to delete")
+        return preview.changed(documents, self.added, [one for one in self.deleted if one in there])
+
+    def parts(self, documents: Sequence[manifest.Document]) -> dict[str, list[str]]:
+        """What becomes of which objects, as people name them.
+
+        They are ``added``, ``changed``, ``unchanged`` or ``deleted``, or ``missing`` where they should be
+        deleted.
+        """
+        bodies = {preview.identity(one): one.body for one in documents}
+        found: dict[str, list[str]] = {}
+        for one in self.added:
+            key = preview.identity(one)
+            done = "unchanged" if bodies.get(key) == one.body else "changed" if key in bodies else "added"
+            found.setdefault(done, []).append(text(key))
+        for key in self.deleted:
+            found.setdefault("deleted" if key in bodies else "missing", []).append(text(key))
+        return found
 
 
 def wanted(
@@ -74,16 +97,27 @@ def files(paths: Iterable[pathlib.Path], deleted: Iterable[str] = ()) -> Change:
     Raises:
         FlowledgerError: If a manifest cannot be read, or an identity is none.
     """
-    added = [one for path in paths for one in _kept(_load(path))]
-    return Change(tuple(added), tuple(_named(text) for text in deleted))
+    named = list(paths)
+    added = [one for path in named for one in _checked(_load(path))]
+    if named and not added:
+        raise errors.SetupError(f"nothing that policies are read from is in {', '.join(map(str, named))}")
+    _each_once(added)
+    gone = tuple(_named(text) for text in deleted)
+    if both := set(gone) & {preview.identity(one) for one in added}:
+        raise errors.SetupError(f"{text(both.pop())} is both in a manifest and to be deleted")
+    return Change(tuple(added), gone)
 
 
 def between(old: Iterable[manifest.Document], new: Iterable[manifest.Document]) -> Change:
-    """What leads from some manifests to others."""
+    """What leads from some manifests to others.
+
+    Raises:
+        ManifestError: If one of the new ones is not understood.
+    """
     before = {preview.identity(one): one for one in _kept(old)}
-    after = {preview.identity(one): one for one in _kept(new)}
+    after = {preview.identity(one): one for one in _each_once(_checked(new))}
     added = tuple(one for key, one in after.items() if key not in before or before[key].body != one.body)
-    return Change(added, tuple(key for key in before if key not in after))
+    return Change(added, tuple(key for key in before if key not in after), strict=False)
 
 
 def folders(old: pathlib.Path, new: pathlib.Path) -> Change:
@@ -104,15 +138,34 @@ def revision(name: str, new: pathlib.Path) -> Change:
     if not new.exists():
         raise errors.SetupError(f"no manifests at {new}: there is no such file or folder")
     folder = new if new.is_dir() else new.parent
-    packed = _git(folder, "archive", "--format=tar", name, "--", "." if new.is_dir() else new.name)
+    try:
+        tree = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    except _GitError as error:
+        raise errors.SetupError(str(error) or f"git knows no revision {name!r} in {folder}") from None
+    part = "." if new.is_dir() else new.name
+    commit = tree.decode().strip()
+    if not _git(folder, "ls-tree", commit, "--", part):
+        return between([], _load(new))
+    packed = _git(folder, "archive", "--format=tar", commit, "--", part)
     with tempfile.TemporaryDirectory(prefix="flowledger-") as place:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(place, filter="data")
+        _unpack(packed, place)
         old = [
             dataclasses.replace(one, file=f"{name}:{pathlib.Path(one.file).relative_to(place)}")
             for one in manifest.load(pathlib.Path(place))
         ]
     return between(old, _load(new))
+
+
+def _unpack(packed: bytes, place: str) -> None:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(place, filter="data")
+    except tarfile.FilterError as error:
+        raise errors.SetupError(f"that revision has what leads out of its folder: {error}") from error
+
+
+class _GitError(errors.SetupError):
+    """Git has refused something; it may have said why."""
 
 
 def _git(folder: pathlib.Path, *words: str) -> bytes:
@@ -121,8 +174,7 @@ def _git(folder: pathlib.Path, *words: str) -> bytes:
     except OSError as error:
         raise errors.SetupError(f"git cannot be run: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise errors.SetupError(f"git does not have that: {said}") from error
+        raise _GitError(error.stderr.decode(errors="replace").strip().partition("\n")[0]) from error
     return done.stdout
 
 
@@ -135,14 +187,43 @@ def _kept(documents: Iterable[manifest.Document]) -> list[manifest.Document]:
     return [one for one in documents if contents.concerns_policies(one)]
 
 
+def _checked(documents: Iterable[manifest.Document]) -> list[manifest.Document]:
+    """The same, after making sure that no policy is left out for being of a kind that nobody knows.
+
+    Raises:
+        ManifestError: If one is not understood.
+    """
+    found = list(documents)
+    parse.parse(found)
+    return _kept(found)
+
+
+def _each_once(documents: Sequence[manifest.Document]) -> Sequence[manifest.Document]:
+    """The same, after making sure that no two are about one object."""
+    seen: dict[preview.Object, manifest.Document] = {}
+    for one in documents:
+        first = seen.setdefault(preview.identity(one), one)
+        if first is not one:
+            raise one.field().error(f"{text(preview.identity(one))} is in {first.file} too")
+    return documents
+
+
+def text(of: preview.Object) -> str:
+    """What people call an object: ``knp/shop/web``, ``Tier/security``."""
+    group, kind, namespace, name = of
+    return "/".join(filter(None, (objects.KINDS.get((group, kind), kind), namespace, name)))
+
+
 _KIND_OF = {word: key for key, word in objects.KINDS.items()}
 
 
-def _named(text: str) -> preview.Object:
-    word, *rest = text.split("/")
-    if word not in _KIND_OF or len(rest) not in (1, 2) or not all(rest):
+def _named(identity: str) -> preview.Object:
+    word, *rest = identity.split("/")
+    group, kind = _KIND_OF.get(word, ("", ""))
+    wanted = 1 if kind in preview.CLUSTER_WIDE else 2
+    if not kind or len(rest) != wanted or not all(rest):
         raise errors.SetupError(
-            f"{text!r} is no policy: write knp/NAMESPACE/NAME; kinds are {', '.join(sorted(_KIND_OF))}"
+            f"{identity!r} is no policy: write KIND/NAMESPACE/NAME, as in knp/shop/web, or KIND/NAME if it "
+            f"is in none; kinds are {', '.join(sorted(_KIND_OF))}"
         )
-    group, kind = _KIND_OF[word]
-    return group, kind, rest[0] if len(rest) == 2 else "", rest[-1]
+    return group, kind, rest[0] if wanted > 1 else "", rest[-1]

@@ -379,7 +379,7 @@ def policy_suggest(
 @policy.command("preview")
 @click.argument("change", nargs=-1, type=click.Path(path_type=pathlib.Path))
 @click.option("--delete", "deleted", multiple=True, metavar="KIND/NAMESPACE/NAME",
-              help="A policy that goes, as in knp/shop/web; may be repeated.")  # fmt: skip
+              help="A policy that goes, as in knp/shop/web or gnp/web; may be repeated.")  # fmt: skip
 @click.option("--from", "old", type=click.Path(path_type=pathlib.Path),
               help="An older folder: what has changed from it to CHANGE, deletions included.")  # fmt: skip
 @click.option("--git", "revision", default="", metavar="REVISION",

@@ -13,6 +13,8 @@ from model import address, cluster, columns, enums, errors
 from policy import record
 from store import counting, filters, losses, names, observations, queries, transport
 
+_HOUR = 3600 * 1_000_000_000
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recorded:
@@ -49,25 +51,44 @@ def read(
         ledger: Where to ask.
         asked: Which stretch of time.
         condition: Which flows.
-        rows: Whether to read the flows themselves for all of it; see `store.observations`.
+        rows: Whether to read the flows themselves for as long as the ledger has them, which is shorter than
+            for the rollups; see `store.observations`.
 
     Raises:
         StoreError: If the ledger does not answer.
         SetupError: If it has nothing of that span.
     """
-    bounds = queries.bounds(ledger) or counting.Span(0, 0)
+    bounds = queries.bounds(ledger)
+    if bounds is None:
+        raise errors.SetupError("the ledger has no connections yet: flowledger up or collect record them")
     span = counting.Span(max(asked.start, bounds.start), min(asked.end, bounds.end))
     if span.start >= span.end:
         raise errors.SetupError("the ledger has nothing of that span: --since looks further back")
-    found = observations.observations(ledger, asked, condition, rows=rows)
+    found = pa.concat_tables([
+        observations.observations(ledger, part, condition, rows=whole)
+        for part, whole in (_parts(ledger, asked) if rows else [(asked, False)])
+    ])  # fmt: skip
     claims = names.endpoints(ledger, ended_after=asked.start)
     labels = _labels(ledger, found, claims)
     return Recorded(
         record=record.read(found, variants(claims, labels, asked), labels), span=span, asked=asked,
-        complete=queries.completeness(ledger, counting.Span(span.start, asked.end), condition, rows=rows),
+        complete=queries.completeness(ledger, counting.Span(span.start, asked.end), condition),
         own_node=observations.own_node(ledger, asked, condition),
         nodes=tuple(str(node) for node in queries.nodes(ledger, asked).column("node").to_pylist()),
     )  # fmt: skip
+
+
+def _parts(ledger: transport.Transport, asked: counting.Span) -> Iterator[tuple[counting.Span, bool]]:
+    """The span by hours of which the ledger has no longer all flows themselves, and those of which it has."""
+    oldest, known = queries.bounds(ledger), queries.bounds(ledger, rows=True)
+    if oldest and known and oldest.start < known.start:
+        first = -(-known.start // _HOUR) * _HOUR
+        if asked.start < first:
+            yield counting.Span(asked.start, min(first, asked.end)), False
+        if first < asked.end:
+            yield counting.Span(max(asked.start, first), asked.end), True
+    else:
+        yield asked, known is not None
 
 
 def variants(

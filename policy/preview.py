@@ -91,11 +91,10 @@ def preview(
     closed, opened = (
         one.outcome.families & ~other.outcome.families for one, other in ((new, old), (old, new))
     )
-    denied: Mask = closed.any(axis=1)
-    allowed: Mask = opened.any(axis=1)
-    uncertain = (denied & ~closed.all(axis=1)) | (allowed & ~opened.all(axis=1))
+    uncertain = (closed[:, 0] != closed[:, 1]) | (opened[:, 0] != opened[:, 1])
     return Preview(
-        denied=tuple(_differences(seen, new, denied)), allowed=tuple(_differences(seen, new, allowed)),
+        denied=tuple(_differences(seen, new, closed[:, 0] | closed[:, 1])),
+        allowed=tuple(_differences(seen, new, opened[:, 0] | opened[:, 1])),
         edges=len(seen), connections=int(seen.connections.sum()), uncertain=int(uncertain.sum()),
     )  # fmt: skip
 
@@ -162,17 +161,18 @@ def identity(document: manifest.Document) -> Object:
     """
     metadata = document.field().require("metadata")
     namespace = metadata.get("namespace")
-    cluster_wide = document.kind in _CLUSTER_WIDE
+    cluster_wide = document.kind in CLUSTER_WIDE
     place = "" if cluster_wide else namespace.text() if namespace else "default"
     group = _CALICO[0] if document.group in _CALICO else document.group
     return group, document.kind, place, metadata.require("name").text()
 
 
-_CLUSTER_WIDE = frozenset({
+CLUSTER_WIDE = frozenset({
     "Namespace", "Node", "Tier", "Profile", "HostEndpoint", "IPPool", "GlobalNetworkPolicy",
     "GlobalNetworkSet", "StagedGlobalNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
     "ClusterNetworkPolicy",
 })  # fmt: skip
+"""Kinds of objects that are in no namespace."""
 
 
 def _differences(seen: record.Record, new: _Judged, which: Mask) -> list[Difference]:
