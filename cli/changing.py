@@ -113,9 +113,12 @@ def between(old: Iterable[manifest.Document], new: Iterable[manifest.Document]) 
 
     Raises:
         ManifestError: If one of the new ones is not understood.
+        SetupError: If policies are read from none of them.
     """
     before = {preview.identity(one): one for one in _kept(old)}
     after = {preview.identity(one): one for one in _each_once(_checked(new))}
+    if not before and not after:
+        raise errors.SetupError("nothing that policies are read from is in either folder")
     added = tuple(one for key, one in after.items() if key not in before or before[key].body != one.body)
     return Change(added, tuple(key for key in before if key not in after), strict=False)
 
@@ -141,7 +144,7 @@ def revision(name: str, new: pathlib.Path) -> Change:
     try:
         tree = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     except _GitError as error:
-        raise errors.SetupError(str(error) or f"git knows no revision {name!r} in {folder}") from None
+        raise errors.SetupError(str(error) or f"git knows no revision {name!r} of {folder}") from None
     part = "." if new.is_dir() else new.name
     commit = tree.decode().strip()
     if not _git(folder, "ls-tree", commit, "--", part):
@@ -149,10 +152,11 @@ def revision(name: str, new: pathlib.Path) -> Change:
     packed = _git(folder, "archive", "--format=tar", commit, "--", part)
     with tempfile.TemporaryDirectory(prefix="flowledger-") as place:
         _unpack(packed, place)
-        old = [
-            dataclasses.replace(one, file=f"{name}:{pathlib.Path(one.file).relative_to(place)}")
-            for one in manifest.load(pathlib.Path(place))
-        ]
+        try:
+            old = _load(pathlib.Path(place))
+        except errors.ManifestError as error:
+            file = f"{name}:{pathlib.Path(error.file).relative_to(place)}"
+            raise errors.ManifestError(file, error.document, error.field, error.reason) from None
     return between(old, _load(new))
 
 
