@@ -79,10 +79,10 @@ def read(
 
 
 def _parts(ledger: transport.Transport, asked: counting.Span) -> Iterator[tuple[counting.Span, bool]]:
-    """The span by hours of which the ledger has no longer all flows themselves, and those of which it has."""
+    """What of the span the ledger has no flows of any longer, and what it has: it forgets whole days."""
     oldest, known = queries.bounds(ledger), queries.bounds(ledger, rows=True)
     if oldest and known and oldest.start < known.start:
-        first = -(-known.start // _HOUR) * _HOUR
+        first = known.start // _HOUR * _HOUR
         if asked.start < first:
             yield counting.Span(asked.start, min(first, asked.end)), False
         if first < asked.end:
