@@ -255,10 +255,13 @@ def _history(line: _Line, example: str) -> str:
 
 
 def port(protocol: int, number: int, icmp_type: int) -> str:
-    """``TCP 443``, ``ICMP 8``, ``GRE``."""
-    with_type = protocol in (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
-    told = icmp_type if with_type else number
-    return f"{enums.protocol_name(protocol)} {told}" if told or with_type else enums.protocol_name(protocol)
+    """``TCP 443``, ``ICMP 8``, ``protocol 47``."""
+    name = enums.protocol_name(protocol)
+    if protocol in (enums.Protocol.ICMP, enums.Protocol.ICMPV6):
+        return f"{name} {icmp_type}"
+    if number:
+        return f"{name} {number}"
+    return f"protocol {name}" if name.isdecimal() else name
 
 
 def _decider(one: preview.Difference) -> str:
