@@ -398,7 +398,8 @@ def policy_preview(
     """Say what a change of policies would newly deny and allow, of all that is recorded.
 
     CHANGE are manifests that are added, or that take the place of what is there under the same name: of
-    policies of any kind, and of the tiers, network sets and namespaces that they speak of.
+    policies of any kind, and of the tiers, network sets and namespaces that they speak of. Staged policies
+    among them are taken as enforced. The exit code is 2 where something is wrong or not there.
     """
     from cli import changing, known, moments, previewing
 

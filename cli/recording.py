@@ -13,8 +13,6 @@ from model import address, cluster, columns, enums, errors
 from policy import record
 from store import counting, filters, losses, names, observations, queries, transport
 
-_HOUR = 3600 * 1_000_000_000
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recorded:
@@ -82,11 +80,10 @@ def _parts(ledger: transport.Transport, asked: counting.Span) -> Iterator[tuple[
     """What of the span the ledger has no flows of any longer, and what it has: it forgets whole days."""
     oldest, known = queries.bounds(ledger), queries.bounds(ledger, rows=True)
     if oldest and known and oldest.start < known.start:
-        first = known.start // _HOUR * _HOUR
-        if asked.start < first:
-            yield counting.Span(asked.start, min(first, asked.end)), False
-        if first < asked.end:
-            yield counting.Span(max(asked.start, first), asked.end), True
+        if asked.start < known.start:
+            yield counting.Span(asked.start, min(known.start, asked.end)), False
+        if known.start < asked.end:
+            yield counting.Span(max(asked.start, known.start), asked.end), True
     else:
         yield asked, known is not None
 

@@ -156,15 +156,13 @@ def changed(
 def identity(document: manifest.Document) -> Object:
     """Which object a document is about; Calico's groups are one.
 
-    Raises:
-        ManifestError: If it has no name.
+    What tools keep beside manifests, as kustomize does, may have no name.
     """
-    metadata = document.field().require("metadata")
-    namespace = metadata.get("namespace")
+    namespace, name = (document.field().at("metadata", part) for part in ("namespace", "name"))
     cluster_wide = document.kind in CLUSTER_WIDE
     place = "" if cluster_wide else namespace.text() if namespace else "default"
     group = _CALICO[0] if document.group in _CALICO else document.group
-    return group, document.kind, place, metadata.require("name").text()
+    return group, document.kind, place, name.text() if name else ""
 
 
 CLUSTER_WIDE = frozenset({

@@ -432,9 +432,10 @@ STORED = {**_calico("NetworkPolicy", "p", "shop", selector="all()"), "apiVersion
         (_calico("GlobalNetworkPolicy", "p"), _calico("GlobalNetworkPolicy", "p", "shop"), True),
         (SHOP, {**SHOP, "metadata": {"name": "shop", "namespace": "default"}}, True),
         (_calico("NetworkSet", "p"), _calico("GlobalNetworkSet", "p"), False),
+        ({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}, STORED, False),
     ],
     ids=["stored and served", "Kubernetes'", "another namespace", "staged", "no namespace",
-         "namespace of a global one", "namespace of a namespace", "set and global set"],
+         "namespace of a global one", "namespace of a namespace", "set and global set", "without a name"],
 )  # fmt: skip
 def test_object_is_known_by_what_it_is(one: Body, other: Body, same: bool) -> None:
     there = _documents(one)
