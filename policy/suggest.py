@@ -305,7 +305,11 @@ class Suggester:
 
     def _free_name(self, group: stable.Group) -> str:
         """The name of the first workload, with its kind where it is taken."""
-        taken = {one.name for one in self._existing if one.namespace == group.namespace}
+        words = {self._word, objects.STAGED.get(self._word)}  # a staged one is to take its namesake's place
+        taken = {
+            one.name for one in self.engine.policies.policies
+            if one.kind in words and one.namespace == group.namespace
+        }  # fmt: skip
         same = [one for one in self.groups if one.namespace == group.namespace and one.name == group.name]
         kinds = "" if len(same) == 1 else f"-{group.workloads[0].kind.lower()}"
         candidates = [f"{group.name}{kinds}", *(f"{group.name}{kinds}-{i}" for i in range(2, len(taken) + 3))]

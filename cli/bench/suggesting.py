@@ -58,7 +58,7 @@ def previewed(count: int) -> Iterator[measure.Measure]:
         span = _span(ledger)
         after = preview.changed(of.documents, _change())
         began = time.perf_counter()
-        recorded, found = previewing.previewed(ledger, of, after, span)
+        recorded, found = previewing.previewed(ledger, of, after, (), span)
         taken = time.perf_counter() - began
         yield from _about("preview", recorded)
         yield _measure("preview", "pairs newly denied", len(found.denied), "pairs")
