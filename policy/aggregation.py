@@ -14,7 +14,7 @@ def prefixes(addresses: Iterable[subjects.Address], widening: float = 1.0) -> tu
 
     Args:
         addresses: Of both families.
-        widening: How many addresses a prefix may have for each that is given; 1 for none but these.
+        widening: How many addresses a prefix may have for each that is given: 1, for none but these, or more.
     """
     found: list[objects.Network] = []
     given = set(addresses)
@@ -28,17 +28,23 @@ def prefixes(addresses: Iterable[subjects.Address], widening: float = 1.0) -> tu
 def _covering(
     numbers: Sequence[int], start: int, length: int, bits: int, widening: float
 ) -> Iterator[tuple[int, int]]:
-    """Prefixes, each the largest that may be, as no several smaller ones are fewer."""
+    """Prefixes, each of all that is in the largest one that may be, as no several smaller ones are fewer."""
     if not numbers:
         return
     size = 1 << (bits - length)
     if size <= widening * len(numbers):
-        yield start, length
+        yield _narrowest(numbers[0], numbers[-1], bits)
         return
     middle = start + size // 2
     at = bisect.bisect_left(numbers, middle)
     yield from _covering(numbers[:at], start, length + 1, bits, widening)
     yield from _covering(numbers[at:], middle, length + 1, bits, widening)
+
+
+def _narrowest(first: int, last: int, bits: int) -> tuple[int, int]:
+    """The smallest prefix that holds two addresses."""
+    free = (first ^ last).bit_length()
+    return first >> free << free, bits - free
 
 
 def widened(networks: Iterable[objects.Network], addresses: Iterable[subjects.Address]) -> int:
