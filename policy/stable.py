@@ -16,10 +16,11 @@ import numpy as np
 from policy import record
 
 MADE_UP = (
-    "pod-template-hash", "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
-    "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/",
+    "pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash", "pod-template-generation",
+    "controller-uid", "job-name", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/", "topology.kubernetes.io/",
 )  # fmt: skip
-"""Beginnings of labels that are another for each pod, or for each version of its workload."""
+"""Beginnings of labels that differ by pod, by where it runs, or by version of its workload."""
 _OF_A_RELEASE = (
     "app.kubernetes.io/version",
     "helm.sh/",
@@ -112,12 +113,20 @@ def _chosen(
     has = np.array([[labels.get(k) == v for k, v in common] for _, labels in strangers], bool).reshape(
         len(strangers), len(common)
     )
-    unavoidable = int(has.all(axis=1).sum())
-    for size in range(1, min(len(common), _MOST_LABELS) + 1):
-        for some in itertools.combinations(range(len(common)), size):
-            if int(has[:, some].all(axis=1).sum()) == unavoidable:
-                return tuple(common[i] for i in some), _found(strangers, has[:, some])
+    lasting = sum(not item[0].startswith(_OF_A_RELEASE) for item in common)  # they come first
+    for count in sorted({lasting, len(common)}):
+        if some := _fewest(has[:, :count], int(has.all(axis=1).sum())):
+            return tuple(common[i] for i in some), _found(strangers, has[:, some])
     return tuple(common), _found(strangers, has)
+
+
+def _fewest(has: np.ndarray, unavoidable: int) -> tuple[int, ...]:
+    """The first of the fewest labels that find no more strangers than all together; none where many do."""
+    for size in range(1, min(has.shape[1], _MOST_LABELS) + 1):
+        for some in itertools.combinations(range(has.shape[1]), size):
+            if int(has[:, some].all(axis=1).sum()) == unavoidable:
+                return some
+    return ()
 
 
 def _found(
