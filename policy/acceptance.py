@@ -63,6 +63,7 @@ _ENDS_OF_A_SCAN = 10
 _EPHEMERAL = 32_768
 """From here on Linux takes ports for clients (net.ipv4.ip_local_port_range)."""
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
+_WITH_HANDSHAKE = (enums.Protocol.TCP, enums.Protocol.SCTP)
 _ALONE = "Pod"
 
 
@@ -155,8 +156,8 @@ def _gone(seen: record.Record, until: int) -> list[bool]:
 def _closed(seen: record.Record) -> Mask:
     """Each packet that came back was a refusal: one for each attempt, and a connection has two at least."""
     counted = seen.forward_packets > 0
-    is_tcp = seen.protocol == enums.Protocol.TCP
-    found: Mask = is_tcp & counted & (seen.reverse_packets > 0) & (seen.reverse_packets <= seen.connections)
+    refused = (seen.reverse_packets > 0) & (seen.reverse_packets <= seen.connections)
+    found: Mask = np.isin(seen.protocol, _WITH_HANDSHAKE) & counted & refused
     return found
 
 
