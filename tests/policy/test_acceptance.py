@@ -107,7 +107,8 @@ def test_pods_that_nothing_is_learned_from(variant: record.Variant, reason: str)
 
 def test_version_that_is_gone_still_tells_what_the_workload_does() -> None:
     old, new = pod("x", labels={"v": "1"}, last=1), pod("x", labels={"v": "2"})
-    assert _reasons([edge(1, 0)], variants=[pod("web"), old, new]) == [""]
+    for versions in ([old, new], [new, old]):
+        assert _reasons([edge(1, 0), edge(2, 0)], variants=[pod("web"), *versions]) == ["", ""]
 
 
 def test_bare_pod_is_looked_at_in_all_its_lives() -> None:
@@ -156,6 +157,8 @@ def _tried(ports: Sequence[int] = (), found: Sequence[int] = (), **more: object)
         pytest.param(_tried(range(1, 6)), {"scan"}, id="ports"),
         pytest.param(_tried(range(1, 6), **SILENT), {"scan"}, id="ports that do not answer"),
         pytest.param(_tried(range(1, 6), verdict="denied"), {"denied"}, id="ports that are denied"),
+        pytest.param(_tried(range(1, 6), [80], verdict="denied", **UNCOUNTED), {"denied", "scan"},
+                     id="what policies let in"),
         pytest.param(_tried(range(1, 6), [80, 443]), {"scan"}, id="ports, and what it found"),
         pytest.param(_tried(range(1, 5)), {"closed"}, id="four ports"),
         pytest.param(_tried(range(1, 4), [80]), {"closed", ""}, id="client with a few dead ports"),
