@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from model import address, cluster, enums
-from policy import aggregation, drafting, record, stable, subjects
+from policy import aggregation, drafting, objects, record, stable, subjects
 
 _INGRESS = enums.Direction.INGRESS
-_WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP, enums.Protocol.UDPLITE)
+_WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
+"""Those of which policies know ports; of UDPLite they do not."""
 _ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
 _NAMED = 5
 _MANY_PORTS = 32
@@ -67,6 +70,10 @@ class Needs:
         self._seen, self._bounds = seen, bounds
         self._of = {one: group for group in groups for one in group.workloads}
         self._sets = {(one.namespace, one.name): one for one in around.network_sets}
+        self._nets = {
+            owner: tuple(ipaddress.ip_network(text) for text in one.networks)
+            for owner, one in self._sets.items()
+        }
         self._others = [("", one.labels) for one in around.host_endpoints]
         self._others += [(one.workload.namespace, dict(one.labels)) for one in seen.variants]
         self._nodes = {
@@ -90,14 +97,11 @@ class Needs:
             if end >= 0:
                 place = pods.setdefault(self.group(end), {})
             else:
-                at = -1 - end
-                owner = (self._seen.namespaces[at], self._seen.names[at])
-                is_set = self._seen.kinds[at] == enums.EndpointKind.NETWORK_SET and owner in self._sets
-                packed = self._seen.packed[at].tobytes()
-                place = sets.setdefault(owner, {}) if is_set else hosts.setdefault(packed, {})
+                owner, packed = self._set_of(-1 - end), self._seen.packed[-1 - end].tobytes()
+                place = sets.setdefault(owner, {}) if owner else hosts.setdefault(packed, {})
             place.setdefault(self._port(edge), []).append(edge)
         addresses, crowd = self._addresses(hosts)
-        return Needed((*_of_pods(pods), *self._of_sets(sets), *addresses), tuple(sorted(crowd)))
+        return Needed((*self._of_pods(pods), *self._of_sets(sets), *addresses), tuple(sorted(crowd)))
 
     def _port(self, edge: int) -> drafting.Port:
         protocol, number = int(self._seen.protocol[edge]), int(self._seen.port[edge])
@@ -109,20 +113,51 @@ class Needs:
             return drafting.Port(protocol, name)
         return drafting.Port(protocol, "", number, number)
 
+    def _of_pods(self, pods: Mapping[stable.Group, _Ports]) -> list[drafting.Rule]:
+        """Pods by the ports that they have in common."""
+        alike: dict[tuple[drafting.Port, ...], list[drafting.Part]] = {}
+        for group, ports in sorted(pods.items(), key=lambda item: (item[0].namespace, item[0].name)):
+            ports = _ranged(ports)
+            edges = _edges(ports)
+            all_of_them = f"no label names its pods: all pods of namespace {group.namespace} are meant"
+            note = _notes("" if group.labels else all_of_them, *self._gaps(ports, edges))
+            part = drafting.Part(drafting.Peer(group=group, note=note), edges)
+            alike.setdefault(tuple(sorted(ports)), []).append(part)
+        return sorted((drafting.Rule(tuple(parts), ports) for ports, parts in alike.items()), key=_order)
+
+    def _gaps(self, ports: Iterable[drafting.Port], edges: Sequence[int]) -> Iterator[str]:
+        """What ranges of ports allow besides those that were seen."""
+        number = self._seen.port[list(edges)]
+        protocol = self._seen.protocol[list(edges)]
+        for one in sorted(ports):
+            inside = (protocol == one.protocol) & (number >= one.first) & (number <= one.last)
+            count = len(np.unique(number[inside]))
+            if one.last > one.first and (more := one.last - one.first + 1 - count):
+                yield (
+                    f"{count:,} ports of {enums.protocol_name(one.protocol)} from {one.first} to {one.last} "
+                    f"were seen, {more:,} were not"
+                )
+
+    def _set_of(self, at: int) -> _Set | None:
+        """The network set that an address was known by, if it has the address still."""
+        owner = (self._seen.namespaces[at], self._seen.names[at])
+        if self._seen.kinds[at] != enums.EndpointKind.NETWORK_SET or owner not in self._sets:
+            return None
+        one = ipaddress.ip_address(address.render(self._seen.packed[at].tobytes()))
+        return owner if any(one in net for net in self._nets[owner]) else None
+
     def _of_sets(self, sets: Mapping[_Set, _Ports]) -> list[drafting.Rule]:
         found = []
         for owner, ports in sorted(sets.items()):
             ports = _ranged(ports)
             one, edges = self._sets[owner], _edges(ports)
             used = self._texts(edges)
-            nets = [ipaddress.ip_network(text) for text in one.networks]
-            inside = tuple(net for net in nets if any(ip in net for ip in used))
+            inside = _narrowest(self._nets[owner], used)
             labels = tuple(sorted(one.labels.items())) if self._is_alone(one) else ()
             more = aggregation.widened(inside, used)
-            peer = drafting.Peer(
-                networks=inside, network_set=owner, labels=labels,
-                note=f"{len(used)} of its addresses were seen, {more:,} were not" if more else "",
-            )  # fmt: skip
+            note = f"{len(used)} of its addresses were seen, {more:,} were not" if more else ""
+            note = _notes(note, *self._gaps(ports, edges))
+            peer = drafting.Peer(networks=inside, network_set=owner, labels=labels, note=note)
             found.append(drafting.Rule((drafting.Part(peer, edges),), tuple(sorted(ports))))
         return found
 
@@ -163,8 +198,8 @@ class Needs:
                 note = f"all there are: {len(used):,} were seen"
             if nodes := sorted({self._nodes[packed] for packed in those if packed in self._nodes}):
                 names = ", ".join(nodes[:_NAMED]) + (" …" if len(nodes) > _NAMED else "")
-                note = "; ".join(filter(None, (note, f"addresses of nodes, which come and go: {names}")))
-            peer = drafting.Peer(networks=nets, note=note)
+                note = _notes(note, f"addresses of nodes, which come and go: {names}")
+            peer = drafting.Peer(networks=nets, note=_notes(note, *self._gaps(ports_in_common, edges)))
             rules.append(drafting.Rule((drafting.Part(peer, edges),), tuple(sorted(ports_in_common))))
         return _needed(sorted(rules, key=_order)), crowd
 
@@ -194,14 +229,16 @@ class _PortNames:
         return min(names, default="")
 
 
-def _of_pods(pods: Mapping[stable.Group, _Ports]) -> list[drafting.Rule]:
-    """Pods by the ports that they have in common."""
-    alike: dict[tuple[drafting.Port, ...], list[drafting.Part]] = {}
-    for group, ports in sorted(pods.items(), key=lambda item: (item[0].namespace, item[0].name)):
-        ports = _ranged(ports)
-        part = drafting.Part(drafting.Peer(group=group), _edges(ports))
-        alike.setdefault(tuple(sorted(ports)), []).append(part)
-    return sorted((drafting.Rule(tuple(parts), ports) for ports, parts in alike.items()), key=_order)
+def _narrowest(
+    nets: Sequence[objects.Network], used: Iterable[subjects.Address]
+) -> tuple[objects.Network, ...]:
+    """For each address the smallest network that has it."""
+    chosen = {max((net for net in nets if one in net), key=lambda net: net.prefixlen) for one in used}
+    return tuple(sorted(chosen, key=lambda net: (net.version, net)))
+
+
+def _notes(*some: str) -> str:
+    return "; ".join(filter(None, some))
 
 
 def _order(one: drafting.Rule) -> tuple[str, tuple[drafting.Port, ...]]:
