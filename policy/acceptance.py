@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Collection
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model import enums
 from policy import record
-from policy.record import Mask
+from policy.record import Mask, Rows
 
 
 class Reason(enum.StrEnum):
@@ -175,9 +176,12 @@ def _unanswered(seen: record.Record) -> Mask:
 
 def _declared(seen: record.Record) -> Mask:
     """Whether the destination is a pod that declares the port."""
-    ports = [{(int(port.protocol), port.number) for port in one.ports} for one in seen.variants]
-    edges = zip(seen.dst.tolist(), seen.protocol.tolist(), seen.port.tolist(), strict=True)
-    return np.array([dst >= 0 and (protocol, port) in ports[dst] for dst, protocol, port in edges], bool)
+    known = [
+        variant << 24 | int(port.protocol) << 16 | port.number
+        for variant, one in enumerate(seen.variants) for port in one.ports
+    ]  # fmt: skip
+    asked = seen.dst.astype(np.int64) << 24 | seen.protocol.astype(np.int64) << 16 | seen.port
+    return (seen.dst >= 0) & np.isin(asked, np.array(known, np.int64))
 
 
 def _failed(seen: record.Record) -> Mask:
@@ -188,20 +192,25 @@ def _scans(seen: record.Record, failed: Mask) -> Mask:
     """All that a scan has tried, also what it has found."""
     src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))
     port = seen.protocol.astype(np.int64) << 16 | seen.port
-    pairs = np.unique(np.stack([src, dst]), axis=1, return_inverse=True)[1].ravel()
-    sweeps = np.unique(np.stack([src, port]), axis=1, return_inverse=True)[1].ravel()
-    return _tried(pairs, port, failed, _PORTS_OF_A_SCAN) | _tried(sweeps, dst, failed, _ENDS_OF_A_SCAN)
+    ports = _tried(_together(src, dst), port, failed, _PORTS_OF_A_SCAN)
+    return ports | _tried(_together(src, port), dst, failed, _ENDS_OF_A_SCAN)
 
 
-def _tried(of: npt.NDArray[np.intp], what: npt.NDArray[np.int64], failed: Mask, least: int) -> Mask:
+def _tried(of: Rows, what: npt.NDArray[np.int64], failed: Mask, least: int) -> Mask:
     """Edges of those that have tried so many different things in vain, and more than not in vain."""
-    vain, well = (
-        np.bincount(
-            np.unique(np.stack([of[which], what[which]]), axis=1)[0], minlength=of.max(initial=-1) + 1
-        )
-        for which in (failed, ~failed)
-    )
+    first = np.unique(_together(of, what, failed), return_index=True)[1]
+    count = int(of.max(initial=-1)) + 1
+    vain, well = (np.bincount(of[first[failed[first] == one]], minlength=count) for one in (True, False))
     found: Mask = ((vain >= least) & (vain > well))[of]
+    return found
+
+
+def _together(*columns: npt.NDArray[Any]) -> Rows:
+    """A number for each different combination of values."""
+    found = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        values, codes = np.unique(column, return_inverse=True)
+        found = np.unique(found * max(len(values), 1) + codes, return_inverse=True)[1].astype(np.int64)
     return found
 
 
@@ -214,8 +223,8 @@ def _replies(seen: record.Record, open_: Mask) -> Mask:
     """High ports of clients, of a pair of which the request the other way is known."""
     high = (seen.port >= _EPHEMERAL) & np.isin(seen.protocol, _WITH_PORTS) & ~_declared(seen)
     src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))
-    requests = set(zip(src[open_ & ~high].tolist(), dst[open_ & ~high].tolist(),
-                       seen.protocol[open_ & ~high].tolist(), strict=True))  # fmt: skip
-    back = zip(dst.tolist(), src.tolist(), seen.protocol.tolist(), strict=True)
-    found: Mask = high & np.array([one in requests for one in back], bool)
+    there, back = np.split(_together(
+        np.concatenate([src, dst]), np.concatenate([dst, src]), np.concatenate([seen.protocol, seen.protocol])
+    ), 2)  # fmt: skip
+    found: Mask = high & np.isin(back, there[open_ & ~high])
     return found

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from model import address, cluster, enums
 from policy import aggregation, drafting, objects, record, stable, subjects
+from policy.record import Rows
 
 _INGRESS = enums.Direction.INGRESS
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
@@ -77,30 +79,30 @@ class Needs:
         self._others = [("", one.labels) for one in around.host_endpoints]
         self._others += [(one.workload.namespace, dict(one.labels)) for one in seen.variants]
         self._nodes = {
-            seen.packed[at].tobytes(): seen.names[at]
-            for at, kind in enumerate(seen.kinds) if kind == enums.EndpointKind.NODE
-        }  # fmt: skip
+            at: seen.names[at] for at, kind in enumerate(seen.kinds) if kind == enums.EndpointKind.NODE
+        }
+        self._texts = [ipaddress.ip_address(address.render(one.tobytes()) or "::") for one in seen.packed]
+        self._in_set = np.array([self._is_in_set(at) for at in range(len(seen.kinds))], bool)
         self._names = _PortNames(seen, self._of)
 
     def group(self, variant: int) -> stable.Group:
         """The group of a variant."""
         return self._of[self._seen.variants[variant].workload]
 
-    def needed(self, direction: enums.Direction, edges: Sequence[int]) -> Needed:
+    def needed(self, direction: enums.Direction, edges: Sequence[int] | Rows) -> Needed:
         """The rules that some edges of one group need."""
         pods: dict[stable.Group, _Ports] = {}
         sets: dict[_Set, _Ports] = {}
-        hosts: dict[bytes, _Ports] = {}
-        far = self._seen.src if direction is _INGRESS else self._seen.dst
-        for edge in edges:
-            end = int(far[edge])
+        rows = np.asarray(edges, np.int64)
+        far = (self._seen.src if direction is _INGRESS else self._seen.dst)[rows]
+        is_host = np.append(~self._in_set, False)[np.where(far < 0, -1 - far, len(self._in_set))]
+        for edge, end in zip(rows[~is_host].tolist(), far[~is_host].tolist(), strict=True):
             if end >= 0:
                 place = pods.setdefault(self.group(end), {})
             else:
-                owner, packed = self._set_of(-1 - end), self._seen.packed[-1 - end].tobytes()
-                place = sets.setdefault(owner, {}) if owner else hosts.setdefault(packed, {})
+                place = sets.setdefault((self._seen.namespaces[-1 - end], self._seen.names[-1 - end]), {})
             place.setdefault(self._port(edge), []).append(edge)
-        addresses, crowd = self._addresses(hosts)
+        addresses, crowd = self._addresses(rows[is_host], -1 - far[is_host])
         return Needed((*self._of_pods(pods), *self._of_sets(sets), *addresses), tuple(sorted(crowd)))
 
     def _port(self, edge: int) -> drafting.Port:
@@ -138,20 +140,19 @@ class Needs:
                     f"were seen, {more:,} were not"
                 )
 
-    def _set_of(self, at: int) -> _Set | None:
-        """The network set that an address was known by, if it has the address still."""
+    def _is_in_set(self, at: int) -> bool:
+        """Whether an address was known by a network set that has it still."""
         owner = (self._seen.namespaces[at], self._seen.names[at])
         if self._seen.kinds[at] != enums.EndpointKind.NETWORK_SET or owner not in self._sets:
-            return None
-        one = ipaddress.ip_address(address.render(self._seen.packed[at].tobytes()))
-        return owner if any(one in net for net in self._nets[owner]) else None
+            return False
+        return any(self._texts[at] in net for net in self._nets[owner])
 
     def _of_sets(self, sets: Mapping[_Set, _Ports]) -> list[drafting.Rule]:
         found = []
         for owner, ports in sorted(sets.items()):
             ports = _ranged(ports)
             one, edges = self._sets[owner], _edges(ports)
-            used = self._texts(edges)
+            used = self._used(edges)
             inside = _narrowest(self._nets[owner], used)
             labels = tuple(sorted(one.labels.items())) if self._is_alone(one) else ()
             more = aggregation.widened(inside, used)
@@ -161,10 +162,10 @@ class Needs:
             found.append(drafting.Rule((drafting.Part(peer, edges),), tuple(sorted(ports))))
         return found
 
-    def _texts(self, edges: Iterable[int]) -> set[subjects.Address]:
+    def _used(self, edges: Iterable[int]) -> set[subjects.Address]:
         """The addresses at the ends of edges that are no pods."""
         ends = {int(end) for edge in edges for end in (self._seen.src[edge], self._seen.dst[edge]) if end < 0}
-        return {ipaddress.ip_address(address.render(self._seen.packed[-1 - end].tobytes())) for end in ends}
+        return {self._texts[-1 - end] for end in ends}
 
     def _is_alone(self, one: cluster.NetworkSet) -> bool:
         """Whether its labels select it, and nothing else that a selector finds there."""
@@ -174,34 +175,68 @@ class Needs:
             for namespace, labels in (*sets, *self._others)
         )
 
-    def _addresses(self, hosts: Mapping[bytes, _Ports]) -> tuple[list[drafting.Rule], list[int]]:
-        """Addresses by the ports that they have in common, as few prefixes as may be."""
-        alike: dict[frozenset[drafting.Port], dict[bytes, _Ports]] = {}
-        for packed, ports in hosts.items():
-            ports = _ranged(ports)
-            alike.setdefault(frozenset(ports), {})[packed] = ports
+    def _addresses(self, edges: Rows, ends: Rows) -> tuple[list[drafting.Rule], list[int]]:
+        """Addresses by the ports that they have in common, as few prefixes as may be.
+
+        Args:
+            edges: The edges.
+            ends: The number of each one's address.
+        """
         rules: list[drafting.Rule] = []
         crowd: list[int] = []
-        for ports_in_common, those in alike.items():
-            edges = tuple(sorted({edge for ports in those.values() for edge in _edges(ports)}))
-            used = [ipaddress.ip_address(address.render(packed)) for packed in those]
-            nets = aggregation.prefixes(used, self._bounds.widening)
+        for ports, (those, rows) in self._alike(edges, ends).items():
+            used = [self._texts[at] for at in those]
+            bounds = self._bounds
+            nets = aggregation.prefixes(used, bounds.widening, bounds.prefixes)
+            if len(nets) > bounds.prefixes and not bounds.everywhere:
+                crowd += rows
+                continue
             note = ""
-            if more := aggregation.widened(nets, used):
-                note = f"{len(used)} addresses were seen there, {more:,} were not"
-            if len(nets) > self._bounds.prefixes:
-                if not self._bounds.everywhere:
-                    crowd += edges
-                    continue
+            if len(nets) > bounds.prefixes:
                 versions = {one.version for one in used}
                 nets = tuple(net for net in _EVERYWHERE if net.version in versions)
                 note = f"all there are: {len(used):,} were seen"
-            if nodes := sorted({self._nodes[packed] for packed in those if packed in self._nodes}):
+            elif more := aggregation.widened(nets, used):
+                note = f"{len(used)} addresses were seen there, {more:,} were not"
+            if nodes := sorted({self._nodes[at] for at in those if at in self._nodes}):
                 names = ", ".join(nodes[:_NAMED]) + (" …" if len(nodes) > _NAMED else "")
                 note = _notes(note, f"addresses of nodes, which come and go: {names}")
-            peer = drafting.Peer(networks=nets, note=_notes(note, *self._gaps(ports_in_common, edges)))
-            rules.append(drafting.Rule((drafting.Part(peer, edges),), tuple(sorted(ports_in_common))))
+            peer = drafting.Peer(networks=nets, note=_notes(note, *self._gaps(ports, rows)))
+            rules.append(drafting.Rule((drafting.Part(peer, tuple(rows)),), ports))
         return _needed(sorted(rules, key=_order)), crowd
+
+    def _alike(self, edges: Rows, ends: Rows) -> dict[tuple[drafting.Port, ...], tuple[list[int], list[int]]]:
+        """By the ports that they have in common: the addresses, and their edges in order."""
+        found: dict[tuple[drafting.Port, ...], tuple[list[int], list[int]]] = {}
+        if not len(edges):
+            return found
+        ports, codes = self._ports(edges)
+        there, of = np.unique(ends, return_inverse=True)
+        pairs = np.unique(of * len(ports) + codes)
+        starts = np.searchsorted(pairs // len(ports), np.arange(len(there) + 1))
+        numbers: dict[tuple[int, ...], int] = {}
+        said = (pairs % len(ports)).tolist()
+        sets = np.array([
+            numbers.setdefault(tuple(said[start:stop]), len(numbers))
+            for start, stop in itertools.pairwise(starts.tolist())
+        ])  # fmt: skip
+        for mine, number in numbers.items():
+            key = tuple(sorted(_ranged({ports[code]: [] for code in mine})))
+            those, rows = found.setdefault(key, ([], []))
+            those += there[sets == number].tolist()
+            rows += edges[sets[of] == number].tolist()
+        return {key: (those, sorted(rows)) for key, (those, rows) in found.items()}
+
+    def _ports(self, edges: Rows) -> tuple[list[drafting.Port], Rows]:
+        """The different ports of some edges, and which of them each has."""
+        seen = self._seen
+        told = seen.dst[edges], seen.protocol[edges], seen.port[edges], seen.icmp_type[edges]
+        key = np.maximum(told[0], -1).astype(np.int64) + 1 << 32
+        key |= told[1].astype(np.int64) << 24 | told[2].astype(np.int64) << 8 | told[3]
+        _, first, of = np.unique(key, return_index=True, return_inverse=True)
+        numbers: dict[drafting.Port, int] = {}
+        codes = [numbers.setdefault(self._port(edge), len(numbers)) for edge in edges[first].tolist()]
+        return list(numbers), np.array(codes, np.int64)[of]
 
 
 class _PortNames:

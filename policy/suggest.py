@@ -183,7 +183,7 @@ class Suggester:
                 mine = np.array(edges[direction].get(i, []), np.int64)
                 isolated = self._is_isolated(members[i], direction)
                 mine = mine[(lacking if isolated else reaching)[direction][mine]]
-                found = self._needs.needed(direction, mine.tolist())
+                found = self._needs.needed(direction, mine)
                 if found.crowd:
                     crowds[list(found.crowd)] = True
                     refusals.append(Refusal(group, direction, self._crowd(found.crowd)))
