@@ -71,7 +71,7 @@ def read(
     return Recorded(
         record=record.read(found, variants(claims, labels, asked), labels), span=span, asked=asked,
         complete=queries.completeness(ledger, counting.Span(span.start, asked.end), condition),
-        own_node=observations.own_node(ledger, asked, condition),
+        own_node=observations.own_node(ledger, asked, found, condition),
         nodes=tuple(str(node) for node in queries.nodes(ledger, asked).column("node").to_pylist()),
     )  # fmt: skip
 

@@ -82,13 +82,28 @@ def observations(
 
 
 def own_node(
-    ledger: transport.Transport, span: counting.Span, condition: filters.Condition = filters.EVERYTHING
+    ledger: transport.Transport,
+    span: counting.Span,
+    observed: pa.Table,
+    condition: filters.Condition = filters.EVERYTHING,
 ) -> int:
-    """How many connections nodes made to their own pods, kubelet's probes above all."""
-    only = _both(condition, _also(filters.EVERYTHING, _OWN_NODE, "node_traffic"))
-    counted = counting.counted(ledger, span, only)
+    """How many connections nodes made to their own pods, kubelet's probes above all.
+
+    They are what rollups have of nodes, and the observations do not.
+
+    Args:
+        ledger: Where to ask.
+        span: Which stretch of time.
+        observed: The observations of that span.
+        condition: Which flows.
+    """
+    of_nodes = _also(condition, f"src_kind = '{enums.EndpointKind.NODE}'", "src_kind")
+    counted = counting.counted(ledger, span, of_nodes)
     sql = f"SELECT sum(connections_started) AS connections FROM ({counted.select('connections_started')})"
-    return int(counting.ask(ledger, sql, counted.parameters).column("connections")[0].as_py())
+    in_all = int(counting.ask(ledger, sql, counted.parameters).column("connections")[0].as_py())
+    is_node = [kind == enums.EndpointKind.NODE for kind in observed.column("src_kind").to_pylist()]
+    counts = columns.numbers(observed.column("connections").combine_chunks())
+    return max(in_all - int(counts[np.array(is_node, bool)].sum()), 0)
 
 
 def _from_flows(ledger: transport.Transport, span: counting.Span, condition: filters.Condition) -> pa.Table:

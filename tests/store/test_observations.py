@@ -42,8 +42,10 @@ def test_connections_of_nodes_to_their_own_pods_are_counted_apart(
 ) -> None:
     span = counting.Span(hour, hour + HOUR)
     ledger.insert("flows", flows(NODE, {**NODE, "node_traffic": "probe"}, {**NODE, "node_traffic": "own"}))
-    assert observations.observations(reader, span).column("connections").to_pylist() == [1]
-    assert observations.own_node(reader, span) == 2
+    for asked in (span, counting.Span(hour - 5 * HOUR, hour + HOUR)):
+        found = observations.observations(reader, asked)
+        assert found.column("connections").to_pylist() == [1]
+        assert observations.own_node(reader, asked, found) == 2
 
 
 def test_what_was_taken_back_is_no_edge(ledger: chdb.Embedded, flows: Build, hour: int) -> None:
