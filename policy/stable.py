@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from policy import record
+from policy.record import Mask
 
 MADE_UP = (
     "pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash", "pod-template-generation",
@@ -38,6 +39,10 @@ _KNOWN = (
 )  # fmt: skip
 """Labels by which people name workloads, the first choice first."""
 _MOST_LABELS = 4
+
+
+_Part = tuple[record.Workload, ...]
+_Items = tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,64 +80,79 @@ def groups(variants: Sequence[record.Variant]) -> list[Group]:
 
 def _of_namespace(namespace: str, variants: Sequence[record.Variant]) -> Iterator[Group]:
     """The groups of one namespace; those that cannot be told apart are put together until all can."""
-    known: dict[record.Workload, list[dict[str, str]]] = {}
-    for one in variants:
-        known.setdefault(one.workload, []).append(dict(one.labels))
-    ours = sorted(known, key=lambda one: (one.name, one.kind))
-    parts: list[tuple[record.Workload, ...]] = [(one,) for one in ours]
-    found: dict[tuple[record.Workload, ...], tuple[tuple[tuple[str, str], ...], set[record.Workload]]] = {}
+    labels = _Labels(variants)
+    parts: list[_Part] = [(one,) for one in labels.workloads]
+    found: dict[_Part, tuple[_Items, set[record.Workload]]] = {}
     while True:
         for part in parts:
             if part not in found:
-                found[part] = _chosen(part, known)
+                found[part] = labels.chosen(part)
         joined = next((part for part in parts if found[part][1]), None)
         if joined is None:
             break
         wanted = {*joined, *found[joined][1]}
-        others = [part for part in parts if not wanted & set(part)]
-        together = sorted(
-            {one for part in parts if wanted & set(part) for one in part},
-            key=lambda one: (one.name, one.kind),
-        )
-        parts = [*others, tuple(together)]
+        together = {one for part in parts if wanted & set(part) for one in part}
+        parts = [*(part for part in parts if not wanted & set(part)), tuple(sorted(together, key=_by_name))]
     for part in sorted(parts, key=lambda part: part[0].name):
-        labels = found[part][0]
-        yield Group(namespace, part, labels, _warning(part, labels))
+        items = found[part][0]
+        yield Group(namespace, part, items, _warning(part, items))
 
 
-def _chosen(
-    part: Sequence[record.Workload], known: Mapping[record.Workload, list[dict[str, str]]]
-) -> tuple[tuple[tuple[str, str], ...], set[record.Workload]]:
-    """The labels for some workloads, and which others they find as well."""
-    sets = [labels for one in part for labels in known[one]]
-    common = sorted(set.intersection(*(set(labels.items()) for labels in sets)), key=_rank)
-    common = [item for item in common if not item[0].startswith(MADE_UP)]
-    if not common:
-        return (), set()
-    strangers = [(one, labels) for one in known if one not in part for labels in known[one]]
-    has = np.array([[labels.get(k) == v for k, v in common] for _, labels in strangers], bool).reshape(
-        len(strangers), len(common)
-    )
-    lasting = sum(not item[0].startswith(_OF_A_RELEASE) for item in common)  # they come first
-    for count in sorted({lasting, len(common)}):
-        if some := _fewest(has[:, :count], int(has.all(axis=1).sum())):
-            return tuple(common[i] for i in some), _found(strangers, has[:, some])
-    return tuple(common), _found(strangers, has)
+def _by_name(one: record.Workload) -> tuple[str, str]:
+    return one.name, one.kind
 
 
-def _fewest(has: np.ndarray, unavoidable: int) -> tuple[int, ...]:
+class _Labels:
+    """The labels of a namespace's pods, by columns.
+
+    Args:
+        variants: All pods of the namespace.
+
+    Attributes:
+        workloads: Whose they are, by name.
+    """
+
+    def __init__(self, variants: Sequence[record.Variant]) -> None:
+        self.workloads = sorted({one.workload for one in variants}, key=_by_name)
+        number = {one: i for i, one in enumerate(self.workloads)}
+        self._owners = np.array([number[one.workload] for one in variants], np.int64)
+        self._rows: dict[record.Workload, list[int]] = {one: [] for one in self.workloads}
+        self._sets = [frozenset(one.labels.items()) for one in variants]
+        self._having: dict[tuple[str, str], list[int]] = {}
+        for row, one in enumerate(variants):
+            self._rows[one.workload].append(row)
+            for item in one.labels.items():
+                self._having.setdefault(item, []).append(row)
+
+    def chosen(self, part: _Part) -> tuple[_Items, set[record.Workload]]:
+        """The labels for some workloads, and which others they find as well."""
+        rows = [row for one in part for row in self._rows[one]]
+        shared = set.intersection(*(set(self._sets[row]) for row in rows))
+        common = sorted((one for one in shared if not one[0].startswith(MADE_UP)), key=_rank)
+        if not common:
+            return (), set()
+        has = np.zeros((len(self._sets), len(common)), bool)
+        for i, item in enumerate(common):
+            has[self._having[item], i] = True
+        has[rows] = False  # the others are asked about
+        lasting = sum(not item[0].startswith(_OF_A_RELEASE) for item in common)  # they come first
+        for count in sorted({lasting, len(common)}):
+            if some := _fewest(has[:, :count], int(has.all(axis=1).sum())):
+                return tuple(common[i] for i in some), self._found(has[:, some])
+        return tuple(common), self._found(has)
+
+    def _found(self, has: Mask) -> set[record.Workload]:
+        owners = np.unique(self._owners[has.all(axis=1)])
+        return {self.workloads[i] for i in owners.tolist()}
+
+
+def _fewest(has: Mask, unavoidable: int) -> tuple[int, ...]:
     """The first of the fewest labels that find no more strangers than all together; none where many do."""
     for size in range(1, min(has.shape[1], _MOST_LABELS) + 1):
         for some in itertools.combinations(range(has.shape[1]), size):
             if int(has[:, some].all(axis=1).sum()) == unavoidable:
                 return some
     return ()
-
-
-def _found(
-    strangers: Sequence[tuple[record.Workload, Mapping[str, str]]], has: np.ndarray
-) -> set[record.Workload]:
-    return {strangers[i][0] for i in np.flatnonzero(has.all(axis=1)).tolist()}
 
 
 def _rank(item: tuple[str, str]) -> tuple[bool, int, str]:
