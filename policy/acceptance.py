@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from model import enums
 from policy import record
-from policy.record import Mask, Rows
+from policy.record import Codes, Mask, Rows
 
 
 class Reason(enum.StrEnum):
@@ -25,7 +25,7 @@ class Reason(enum.StrEnum):
     ONE_OFF = "one-off"
     """One end was a pod of nobody's that lived for less than a day."""
     GONE = "gone"
-    """One end is a workload that has had no pod for a day."""
+    """One end is a workload that has had no pod for a day, nor has another that the same labels find."""
     SCAN = "scan"
     """The source tried many ports or many destinations, most of them in vain."""
     CLOSED = "closed"
@@ -94,8 +94,9 @@ class Accepted:
 
 
 def accepted(
-    seen: record.Record, until: int, admitted: Collection[Reason] = (), expressible: Collection[int] = ()
-) -> Accepted:
+    seen: record.Record, until: int, admitted: Collection[Reason] = (),
+    expressible: Collection[int] = (), groups: Codes | None = None,
+) -> Accepted:  # fmt: skip
     """Which edges a suggestion may learn from.
 
     Args:
@@ -103,7 +104,9 @@ def accepted(
         until: When it ends, in ns since 1970.
         admitted: Reasons that do not count, since somebody has looked.
         expressible: The protocols that the policies can allow by themselves; empty for all.
+        groups: The number of each variant's group, where one selector finds several workloads.
     """
+    alike = seen.workload_of if groups is None else groups
     reasons = np.full(len(seen), None, object)
     open_ = np.ones(len(seen), bool)
     relevant = (seen.src >= 0) | (seen.dst >= 0)
@@ -114,7 +117,7 @@ def accepted(
         ),
         Reason.DENIED: lambda: seen.verdict == enums.Verdict.DENIED,
         Reason.ONE_OFF: lambda: _either(seen, [is_one_off(one) for one in seen.variants]),
-        Reason.GONE: lambda: _either(seen, _gone(seen, until)),
+        Reason.GONE: lambda: _either(seen, _gone(seen, until, alike)),
         Reason.SCAN: lambda: _scans(seen, failed | (seen.verdict == enums.Verdict.DENIED)),
         Reason.CLOSED: lambda: _closed(seen),
         Reason.UNANSWERED: lambda: _unanswered(seen),
@@ -145,13 +148,15 @@ def is_one_off(one: record.Variant) -> bool:
     return one.workload.kind == _ALONE and 0 < one.longest < DAY
 
 
-def _gone(seen: record.Record, until: int) -> list[bool]:
-    """Whose workload has had no pod for a day; of Jobs of a CronJob the next may come at any time."""
-    last: dict[record.Workload, int] = {}
-    for one in seen.variants:
-        end = one.last or until
-        last[one.workload] = max(last.get(one.workload, 0), end)
-    return [one.workload.kind != "CronJob" and last[one.workload] < until - DAY for one in seen.variants]
+def _gone(seen: record.Record, until: int, groups: Codes) -> list[bool]:
+    """Whose group has had no pod for a day; of Jobs of a CronJob the next may come at any time."""
+    last: dict[int, int] = {}
+    for group, one in zip(groups.tolist(), seen.variants, strict=True):
+        last[group] = max(last.get(group, 0), one.last or until)
+    return [
+        one.workload.kind != "CronJob" and last[group] < until - DAY
+        for group, one in zip(groups.tolist(), seen.variants, strict=True)
+    ]
 
 
 def _closed(seen: record.Record) -> Mask:

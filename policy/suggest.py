@@ -160,9 +160,9 @@ class Suggester:
         express = () if acceptance.Reason.INEXPRESSIBLE in self._wanted.admitted else (
             drafting.EXPRESSIBLE[self._wanted.kind]
         )  # fmt: skip
-        accepted = acceptance.accepted(self._seen, self._until, self._wanted.admitted, express)
-        ours = [i for i, group in enumerate(self.groups) if chosen(group) and self._is_there(i)]
+        accepted = acceptance.accepted(self._seen, self._until, self._wanted.admitted, express, self.group_of)
         members = self._members()
+        ours = [i for i, group in enumerate(self.groups) if chosen(group) and self._is_there(members[i])]
         edges = {direction: self._edges(direction, accepted.mask) for direction in self._wanted.directions}
         lacking = {direction: self._lacking(direction) for direction in self._wanted.directions}
         reaching = {direction: self._reaching(direction) for direction in self._wanted.directions}
@@ -207,9 +207,9 @@ class Suggester:
             found[group].append(variant)
         return found
 
-    def _is_there(self, group: int) -> bool:
+    def _is_there(self, members: Sequence[int]) -> bool:
         """Whether there is a pod, or was one within a day, or may be one again."""
-        mine = [self._seen.variants[i] for i in np.flatnonzero(self.group_of == group).tolist()]
+        mine = [self._seen.variants[i] for i in members]
         return any(
             one.workload.kind == "CronJob" or not one.last or one.last >= self._until - acceptance.DAY
             for one in mine if not acceptance.is_one_off(one)

@@ -259,3 +259,18 @@ def test_admitting_takes_reasons_away_and_adds_none(seed: int, admitted: set[acc
     assert not set(after.reasons.tolist()) & admitted
     for old, new in zip(before.reasons.tolist(), after.reasons.tolist(), strict=True):
         assert old is new or old in admitted or new is acceptance.Reason.REPLY
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        pytest.param([0, 1, 1], "", id="the same labels find both"),
+        pytest.param([0, 1, 2], "gone", id="they do not"),
+    ],
+)
+def test_what_is_gone_may_come_again_under_another_name(groups: list[int], reason: str) -> None:
+    """As Jobs do that something makes anew each time."""
+    variants = [pod("web"), pod("job-1", kind="Job", last=END - 2 * DAY), pod("job-2", kind="Job")]
+    seen = observed.seen(variants, [edge("job-1", "web")])
+    found = acceptance.accepted(seen, END, groups=np.array(groups, np.int32))
+    assert [str(one or "") for one in found.reasons] == [reason]
