@@ -104,12 +104,30 @@ class Rule:
 def said(kind: Kind, rules: Iterable[Rule], seen: record.Record) -> list[Rule]:
     """Rules as one kind of policy can say them, in order; each part with the edges that it is about."""
     if kind is Kind.KUBERNETES:
-        return list(rules)
-    return [
+        return [_of_kubernetes(rule) for rule in rules]
+    found = [
         Rule((_narrowed(seen, part, networks, ports),), ports)
         for rule in rules for part in rule.parts
         for networks in _by_family(part.peer) for ports in _by_protocol(rule.ports, networks)
     ]  # fmt: skip
+    return [rule for rule in found if rule.parts[0].edges]  # not all are of each protocol in each family
+
+
+def _of_kubernetes(one: Rule) -> Rule:
+    """The rule; without ports, which is all there is, where a protocol cannot be said by itself."""
+    protocols = {port.protocol for port in one.ports} - EXPRESSIBLE[Kind.KUBERNETES]
+    if not protocols:
+        return one
+    names = " and ".join(enums.protocol_name(protocol) for protocol in sorted(protocols))
+    note = f"all protocols and ports are allowed, as {names} cannot be by itself"
+    return Rule(tuple(_noted(part, note) for part in one.parts), ())
+
+
+def _noted(part: Part, note: str) -> Part:
+    """A part with more to say about its peer."""
+    said_before = part.peer.note
+    peer = dataclasses.replace(part.peer, note=f"{said_before}; {note}" if said_before else note)
+    return Part(peer, part.edges)
 
 
 def _narrowed(
@@ -150,17 +168,15 @@ def rule(kind: Kind, namespace: str, direction: enums.Direction, one: Rule) -> B
     """A rule as it is written in a policy of a namespace."""
     if kind is Kind.KUBERNETES:
         peers = [peer for part in one.parts for peer in _kubernetes_peers(part.peer, namespace)]
-        return {
-            "from" if direction is _INGRESS else "to": peers,
-            "ports": [_kubernetes_port(port) for port in one.ports],
-        }
+        ports = [_kubernetes_port(port) for port in one.ports]
+        return {"from" if direction is _INGRESS else "to": peers, **({"ports": ports} if ports else {})}
     (part,), port = one.parts, one.ports[0]
     found: Body = {"action": "Allow", "protocol": _calico_protocol(port.protocol)}
     if port.icmp_type >= 0:
         found["icmp"] = {"type": port.icmp_type}
     found["source" if direction is _INGRESS else "destination"] = _calico_peer(part.peer, namespace)
-    if ports := [_calico_port(port) for port in one.ports if port.name or port.first]:
-        found.setdefault("destination", {})["ports"] = ports
+    if numbers := [_calico_port(port) for port in one.ports if port.name or port.first]:
+        found.setdefault("destination", {})["ports"] = numbers
     return found
 
 
@@ -242,4 +258,5 @@ def _calico_port(port: Port) -> str | int:
 
 
 def _selector(labels: Iterable[tuple[str, str]]) -> str:
-    return " && ".join(f"{label} == '{value}'" for label, value in labels)
+    """Labels as Calico asks for them; the empty text would be anybody, inside the cluster and outside."""
+    return " && ".join(f"{label} == '{value}'" for label, value in labels) or "all()"

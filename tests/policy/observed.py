@@ -81,7 +81,6 @@ def seen(
     for i, variant in reversed(list(enumerate(variants))):
         numbers |= {variant.workload.name: i, str(variant.workload): i}
     numbers |= {text: -1 - i for i, text in enumerate(known)}
-    family = [next((_version(end) for end in (one.src, one.dst) if _is_address(end)), 0) for one in edges]
     kinds, namespaces, names = zip(*known.values(), strict=True) if known else ((), (), ())
     return record.Record(
         variants=tuple(variants), kinds=kinds, namespaces=namespaces, names=names,
@@ -89,7 +88,7 @@ def seen(
         src=_codes(numbers[one.src] for one in edges), dst=_codes(numbers[one.dst] for one in edges),
         protocol=_codes(int(one.protocol) for one in edges), port=_codes(one.port for one in edges),
         icmp_type=_codes(one.icmp_type for one in edges), icmp_code=_codes(0 for _ in edges),
-        family=_codes(family), verdict=np.array([one.verdict for one in edges], object),
+        family=_codes(map(_family, edges)), verdict=np.array([one.verdict for one in edges], object),
         attribution=np.array([one.attribution for one in edges], object),
         connections=_ints(one.connections for one in edges), bytes=_ints(1000 for _ in edges),
         forward_packets=_ints(one.forward for one in edges),
@@ -113,8 +112,11 @@ def _is_address(end: str | int) -> bool:
     return isinstance(end, str) and (":" in end or end.replace(".", "").isdigit())
 
 
-def _version(end: str | int) -> int:
-    return ipaddress.ip_address(end).version
+def _family(one: Edge) -> int:
+    """That of an end that is an address, or of the protocol; 0 where neither tells."""
+    told = {int(enums.Protocol.ICMP): 4, int(enums.Protocol.ICMPV6): 6}.get(int(one.protocol), 0)
+    ends = [ipaddress.ip_address(end).version for end in (one.src, one.dst) if _is_address(end)]
+    return next(iter(ends), told)
 
 
 def documents(*bodies: Body) -> list[manifest.Document]:
