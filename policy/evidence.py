@@ -79,13 +79,16 @@ def _attribution(seen: record.Record, edges: np.ndarray) -> tuple[tuple[str, int
 
 
 def _confidence(peer: drafting.Peer, connections: int, days: int, hours: int) -> tuple[Confidence, str]:
-    if peer.note and not peer.group:
+    if peer.note:
         return Confidence.LOW, peer.note
     if days >= _DAYS and connections >= _CONNECTIONS:
         return Confidence.HIGH, f"it came again on {days} days"
     if hours >= _HOURS and connections >= _CONNECTIONS:
         return Confidence.MEDIUM, f"it came again in {hours} hours"
-    if connections <= 1:
+    if not connections:
+        sure = Confidence.MEDIUM if hours >= _HOURS else Confidence.LOW
+        return sure, f"it began before the record does, and was there in {_count(hours, 'hour')}"
+    if connections == 1:
         return Confidence.LOW, "it was seen once"
     return Confidence.LOW, f"{connections:,} connections in {_count(hours, 'hour')} do not show a habit"
 
