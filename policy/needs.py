@@ -17,6 +17,10 @@ _INGRESS = enums.Direction.INGRESS
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
 """Those of which policies know ports; of UDPLite they do not."""
 _ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
+_NAMELESS = (
+    enums.EndpointKind.NETWORK_SET, enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC
+)  # fmt: skip
+"""Ends that network sets may be about."""
 _NAMED = 5
 _MANY_PORTS = 32
 """More ports of one protocol between one pair are written as one range."""
@@ -82,7 +86,8 @@ class Needs:
             at: seen.names[at] for at, kind in enumerate(seen.kinds) if kind == enums.EndpointKind.NODE
         }
         self._texts = [ipaddress.ip_address(address.render(one.tobytes()) or "::") for one in seen.packed]
-        self._in_set = np.array([self._is_in_set(at) for at in range(len(seen.kinds))], bool)
+        self._owner = self._owners()
+        self._in_set = np.array([one is not None for one in self._owner], bool)
         self._names = _PortNames(seen, self._of)
 
     def group(self, variant: int) -> stable.Group:
@@ -97,10 +102,8 @@ class Needs:
         far = (self._seen.src if direction is _INGRESS else self._seen.dst)[rows]
         is_host = np.append(~self._in_set, False)[np.where(far < 0, -1 - far, len(self._in_set))]
         for edge, end in zip(rows[~is_host].tolist(), far[~is_host].tolist(), strict=True):
-            if end >= 0:
-                place = pods.setdefault(self.group(end), {})
-            else:
-                place = sets.setdefault((self._seen.namespaces[-1 - end], self._seen.names[-1 - end]), {})
+            owner = self._owner[-1 - end] if end < 0 else None
+            place = sets.setdefault(owner, {}) if owner else pods.setdefault(self.group(end), {})
             place.setdefault(self._port(edge), []).append(edge)
         addresses, crowd = self._addresses(rows[is_host], -1 - far[is_host])
         return Needed((*self._of_pods(pods), *self._of_sets(sets), *addresses), tuple(sorted(crowd)))
@@ -140,12 +143,22 @@ class Needs:
                     f"were seen, {more:,} were not"
                 )
 
-    def _is_in_set(self, at: int) -> bool:
-        """Whether an address was known by a network set that has it still."""
-        owner = (self._seen.namespaces[at], self._seen.names[at])
-        if self._seen.kinds[at] != enums.EndpointKind.NETWORK_SET or owner not in self._sets:
-            return False
-        return any(self._texts[at] in net for net in self._nets[owner])
+    def _owners(self) -> list[_Set | None]:
+        """The network set that each address is in: as it was known, or as sets are now.
+
+        Of several the one with the smallest network. One that has all addresses says nothing of any.
+        """
+        seen = self._seen
+        found: list[_Set | None] = [None] * len(seen.kinds)
+        nets = [(owner, net) for owner, some in self._nets.items() for net in some if net.prefixlen]
+        for owner, net in sorted(nets, key=lambda one: one[1].prefixlen - one[1].max_prefixlen):
+            for at in np.flatnonzero(address.within(seen.packed, str(net))).tolist():
+                known = (seen.namespaces[at], seen.names[at])
+                if seen.kinds[at] in _NAMELESS and (
+                    found[at] is None or found[at] != known or owner == known
+                ):
+                    found[at] = owner
+        return found
 
     def _of_sets(self, sets: Mapping[_Set, _Ports]) -> list[drafting.Rule]:
         found = []

@@ -203,8 +203,8 @@ def test_network_set(nets: list[str], used: list[str], expected: list[str], note
         pytest.param([], ["192.0.2.7/32: TCP 80"], id="the set is gone"),
         pytest.param([network_set("partners", "198.51.100.0/24", labels={"partner": "yes"})],
                      ["192.0.2.7/32: TCP 80"], id="the set has other addresses now"),
-        pytest.param([network_set("partners", "192.0.2.0/24", namespace="shop")], ["192.0.2.7/32: TCP 80"],
-                     id="a namesake in a namespace"),
+        pytest.param([network_set("partners", "192.0.2.0/24", namespace="shop")],
+                     ["network set shop/partners: TCP 80"], id="a namesake in a namespace has it"),
     ],
 )  # fmt: skip
 def test_address_that_its_network_set_has_no_more_is_an_address(
@@ -212,6 +212,29 @@ def test_address_that_its_network_set_has_no_more_is_an_address(
 ) -> None:
     """A rule about a set without the address would not let it in, or let in all there are."""
     assert _told(_needed([edge("web", "192.0.2.7")], around=around, outside={"192.0.2.7": PARTNERS})) == rules
+
+
+@pytest.mark.parametrize(
+    ("around", "kind", "rules"),
+    [
+        pytest.param([network_set("new", "192.0.2.0/24")], ("public", "", ""), ["network set new: TCP 80"],
+                     id="made since"),
+        pytest.param([network_set("new", "192.0.2.0/24")], ("private", "", ""), ["network set new: TCP 80"],
+                     id="made since, of a private address"),
+        pytest.param([network_set("wide", "192.0.0.0/16"), network_set("new", "192.0.2.0/24")],
+                     ("public", "", ""), ["network set new: TCP 80"], id="the smaller one"),
+        pytest.param([network_set("partners", "192.0.0.0/16"), network_set("new", "192.0.2.0/24")],
+                     PARTNERS, ["network set partners: TCP 80"], id="as it was known"),
+        pytest.param([network_set("internet", "0.0.0.0/0")], ("public", "", ""), ["192.0.2.7/32: TCP 80"],
+                     id="all addresses there are"),
+        pytest.param([network_set("new", "192.0.2.0/24")], ("node", "", "n1"), ["192.0.2.7/32: TCP 80"],
+                     id="of a node"),
+    ],
+)  # fmt: skip
+def test_address_is_by_the_network_set_that_has_it(
+    around: list[observed.Body], kind: tuple[str, str, str], rules: list[str]
+) -> None:
+    assert _told(_needed([edge("web", "192.0.2.7")], around=around, outside={"192.0.2.7": kind})) == rules
 
 
 LABELS = {"partner": "yes"}
