@@ -35,7 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dataplane.Lab]:
 
 
 def _tries(ends: list[dataplane.End], maker: worlds.Maker, first_port: int) -> list[dataplane.Try]:
-    """Connections with a pod at one end at least, and none of nodes: they are never parted from their pods."""
+    """Connections with a pod at one end at least, and none of nodes: these always reach their own pods."""
     found: list[dataplane.Try] = []
     while len(found) < KNOWN + STRANGE:
         src, dst = maker.one(tuple(ends)), maker.one(tuple(ends))
