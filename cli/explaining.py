@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import ipaddress
 import json
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import rich.padding
 import rich.text
 
-from cli import known, output
+from cli import known, moments, output
 from model import address, columns, enums, errors, manifest, policyhit
 from policy import edits, explanation, queries
 from store import queries as store_queries
@@ -32,14 +31,7 @@ def moment(text: str) -> int:
     Raises:
         SetupError: If it is none.
     """
-    if not text:
-        return 0
-    try:
-        at = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise errors.SetupError(f"{text!r} is no time: write 2026-01-31T12:00:00Z") from None
-    at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
-    return int(at.timestamp()) * 1_000_000_000 + at.microsecond * 1_000
+    return moments.at(text) if text else 0
 
 
 def query(

@@ -28,18 +28,42 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def since(text: str, until: str = "") -> queries.Span:
-    """The span from so long ago until now, or until not quite so long ago; no longer ago than 1970.
+def at(text: str) -> int:
+    """A time as people write it, in ns since 1970; of UTC unless it says otherwise.
 
     Raises:
-        SetupError: If one is no span of time, or it ends before it begins.
+        SetupError: If it is none.
+    """
+    try:
+        found = datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise errors.SetupError(f"{text!r} is no time: write 2026-01-31T12:00:00Z") from None
+    found = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+    return int(found.timestamp()) * 1_000_000_000 + found.microsecond * 1_000
+
+
+def since(text: str, until: str = "") -> queries.Span:
+    """The span from so long ago, or from a time on, until now, or until another; it begins in 1970 or later.
+
+    Raises:
+        SetupError: If one is neither, or it ends before it begins.
     """
     now = time.time_ns()
-    start = now - int(min(seconds(text) * 1e9, now))
-    end = now - int(min(seconds(until) * 1e9, now)) if until else now + 1_000_000_000
+    start = _ago(text, now)
+    latest = now + 1_000_000_000
+    end = min(_ago(until, now), latest) if until else latest
     if start >= end:
-        raise errors.SetupError(f"nothing lies between {text} and {until} ago: --until has to be shorter")
+        raise errors.SetupError(
+            f"nothing lies between {text} and {until or 'now'}: --until has to be later than --since"
+        )
     return queries.Span(start, end)
+
+
+def _ago(text: str, now: int) -> int:
+    """``2h`` before now, or ``2026-01-31T12:00:00Z``."""
+    if re.match(r"\s*\d{4}-\d", text):
+        return max(at(text), 0)
+    return now - int(min(seconds(text) * 1e9, now))
 
 
 def recorded(asked: queries.Span, found: queries.Span) -> str:
