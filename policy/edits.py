@@ -15,6 +15,7 @@ Body = dict[str, Any]
 
 _INGRESS = enums.Direction.INGRESS
 _OF_CALICO = ("np", "gnp")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
@@ -185,8 +186,13 @@ def by_identity(documents: Sequence[manifest.Document]) -> Mapping[str, manifest
 
 
 def plain(body: Mapping[str, Any]) -> Body:
-    """A manifest without what only the API server writes."""
-    metadata = {name: body["metadata"][name] for name in ("name", "namespace") if name in body["metadata"]}
+    """A manifest without what only the API server and ``kubectl`` write."""
+    kept = ("name", "namespace", "labels", "annotations")
+    metadata = {name: body["metadata"][name] for name in kept if name in body["metadata"]}
+    if "annotations" in metadata:
+        told = dict(metadata.pop("annotations") or {})
+        told.pop(_LAST_APPLIED, None)
+        metadata |= {"annotations": told} if told else {}
     rest = {name: value for name, value in body.items() if name not in ("metadata", "status")}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata, **rest}
 
