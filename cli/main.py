@@ -333,14 +333,16 @@ def policy_audit(at: str, ledger: str | None, since: str, fail_on: str, form: st
 
 @policy.command("suggest")
 @click.argument("target", nargs=-1, metavar="[NAMESPACE | NAMESPACE/WORKLOAD]...")
-@click.option("--since", default="14d", show_default=True, help="From how long a time to learn: 2h, 7d, 4w.")
-@click.option("--until", default="", help="Until how long ago.  [default: now]")
+@click.option("--since", default="14d", show_default=True,
+              help="From when on to learn: 2h, 7d, 4w ago, or 2026-01-31T12:00:00Z.")  # fmt: skip
+@click.option("--until", default="", help="Until when, in the same words.  [default: now]")
 @click.option("--kind", type=click.Choice(["kubernetes", "calico", "staged"]), default="kubernetes",
               show_default=True, help="NetworkPolicy, Calico's, or Calico's staged one.")  # fmt: skip
 @click.option("--tier", default="default", show_default=True, help="In which tier, of Calico's.")
 @click.option("--direction", type=click.Choice(["ingress", "egress"]), help="One alone.  [default: both]")
 @click.option("--admit", multiple=True, metavar="REASON",
-              help="Learn too from what would be left out for that reason; may be repeated.")  # fmt: skip
+              help="Allow too what would be left out as ambiguous, denied, one-off, gone, scan, closed, "
+                   "unanswered, reply or inexpressible; may be repeated.")  # fmt: skip
 @click.option("--widen", type=click.FloatRange(1, 65536), default=1, show_default=True,
               help="Addresses that a prefix may have for each that was seen.")  # fmt: skip
 @click.option("--prefixes", type=click.IntRange(1, 10_000), default=64, show_default=True,
@@ -361,7 +363,8 @@ def policy_suggest(
     """Suggest policies that allow what was recorded and nothing else, with the evidence and a proof.
 
     They go to standard output, to be applied as they are; what else there is to say goes to standard error.
-    Without a namespace or workload they are for all.
+    Without a namespace or workload they are for all. The exit code is 1 where nothing could be suggested, or
+    where the policies would deny what they were made to allow.
     """
     from cli import known, moments, suggesting
     from policy import needs
@@ -384,8 +387,9 @@ def policy_suggest(
               help="An older folder: what has changed from it to CHANGE, deletions included.")  # fmt: skip
 @click.option("--git", "revision", default="", metavar="REVISION",
               help="The same against the folder as it was in a revision of its git repository.")  # fmt: skip
-@click.option("--since", default="14d", show_default=True, help="Over how long a time: 2h, 7d, 4w.")
-@click.option("--until", default="", help="Until how long ago.  [default: now]")
+@click.option("--since", default="14d", show_default=True,
+              help="From when on: 2h, 7d, 4w ago, or 2026-01-31T12:00:00Z.")  # fmt: skip
+@click.option("--until", default="", help="Until when, in the same words.  [default: now]")
 @click.option("--fail-on-denied", is_flag=True,
               help="Exit with 1 if anything would newly be denied.")  # fmt: skip
 @click.option("--ledger", help="URL of the ledger.  [default: the gateway of `flowledger up`]")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from cli import moments
 from model import enums, manifest
@@ -11,22 +13,35 @@ from policy import drafting, evidence, record, suggest
 
 _WIDTH = 108
 _DNS = 53
+_NAMED = 3
+"""Of how many prefixes a comment names each."""
+_INGRESS = enums.Direction.INGRESS
 
 
-def text(made: suggest.Suggested, seen: record.Record) -> str:
-    """A policy with comments: about each new rule, by whom and how often what it allows was used."""
+def text(made: suggest.Suggested, seen: record.Record, notes: Iterable[str] = ()) -> str:
+    """A policy with comments: about each new rule, by whom and how often what it allows was used.
+
+    Args:
+        made: The policy.
+        seen: The record that it was made of.
+        notes: What else there is to say of it, in sentences.
+    """
     head, lists = _split(made.body)
-    lines = [*_comments(_about(made), 0), manifest.text(head).rstrip()]
+    lines = [*comments([*_about(made), *notes]), manifest.text(head).rstrip()]
     for direction in enums.Direction:
         rules = lists.get(str(direction))
         if rules is None:
             continue
-        lines.append(f"  {direction}:" if rules else f"  {direction}: []  # nothing was seen")
+        lines.append(
+            f"  {direction}:" if rules else f"  {direction}: []  # nothing was seen that is to be allowed"
+        )
         new = made.rules.get(direction, ())
+        by_udp = _by_udp_alone(new, seen)
         for i, body in enumerate(rules, start=len(new) - len(rules)):
-            if i >= 0:
-                lines += _comments(_evidence(new[i], direction, seen), 2)
-            lines.append(textwrap.indent(_item(body), "  "))
+            if i < 0:
+                lines.append(textwrap.indent(_item(body), "  "))
+            else:
+                lines += _rule(new[i], body, direction, seen, by_udp)
     return "\n".join(lines) + "\n"
 
 
@@ -52,40 +67,92 @@ def _about(made: suggest.Suggested) -> Iterator[str]:
         yield f"Warning: {made.group.warning}."
 
 
-def _evidence(rule: drafting.Rule, direction: enums.Direction, seen: record.Record) -> Iterator[str]:
-    for part in rule.parts:
-        yield f"{part.peer}: {sentence(evidence.evidence(seen, part, far(seen, direction)))}"
-        if part.peer.group and part.peer.group.warning:
-            yield f"Warning: {part.peer.group.warning}."
-    if {port.protocol for port in rule.ports if _DNS in (port.first, port.last)} == {enums.Protocol.UDP}:
-        yield "DNS by UDP alone was seen; answers that do not fit into a packet come by TCP."
+def _rule(
+    rule: drafting.Rule, body: suggest.Body, direction: enums.Direction, seen: record.Record,
+    by_udp: frozenset[drafting.Peer],
+) -> Iterator[str]:  # fmt: skip
+    """A new rule; what it rests on stands before it, and of several peers before each of them."""
+    if any(part.peer in by_udp for part in rule.parts):
+        yield from comments(
+            ["DNS by UDP alone was seen; answers that do not fit into a packet come by TCP."], 2
+        )
+    told = [list(_evidence(part, direction, seen)) for part in rule.parts]
+    name = "from" if direction is _INGRESS else "to"
+    peers = body.get(name)
+    if len(rule.parts) == 1 or not isinstance(peers, list):
+        yield from comments((sentence for some in told for sentence in some), 2)
+        yield textwrap.indent(_item(body), "  ")
+        return
+    yield f"  - {name}:"
+    for part, some in zip(rule.parts, told, strict=True):
+        count = len(part.peer.networks) or 1
+        yield from comments(some, 4)
+        for peer in peers[:count]:
+            yield textwrap.indent(_item(peer), "    ")
+        peers = peers[count:]
+    rest = {key: value for key, value in body.items() if key != name}
+    yield textwrap.indent(manifest.text(rest).rstrip(), "    ")
+
+
+def _by_udp_alone(rules: Iterable[drafting.Rule], seen: record.Record) -> frozenset[drafting.Peer]:
+    """The peers that ask for names, or are asked, by UDP alone."""
+    protocols: dict[drafting.Peer, set[int]] = {}
+    for part in (part for rule in rules for part in rule.parts):
+        edges = np.array(part.edges, np.int64)
+        asked = seen.protocol[edges[seen.port[edges] == _DNS]]
+        protocols.setdefault(part.peer, set()).update(asked.tolist())
+    return frozenset(peer for peer, found in protocols.items() if found == {enums.Protocol.UDP})
+
+
+def _evidence(part: drafting.Part, direction: enums.Direction, seen: record.Record) -> Iterator[str]:
+    found = evidence.evidence(seen, part, far(seen, direction))
+    yield f"{_name(part.peer)}: {sentence(found, direction)}"
+    yield f"  confidence {found.confidence}: {found.because}"
+    if part.peer.group and part.peer.group.warning:
+        yield f"Warning: {part.peer.group.warning}."
+
+
+def _name(peer: drafting.Peer) -> str:
+    """What people call a peer; the prefixes of many stand below."""
+    if peer.group or peer.network_set:
+        return str(peer)
+    if len(peer.networks) > _NAMED:
+        return f"{len(peer.networks):,} prefixes"
+    return ", ".join(
+        str(net.network_address if net.prefixlen == net.max_prefixlen else net) for net in peer.networks
+    )
 
 
 def far(seen: record.Record, direction: enums.Direction) -> record.Codes:
     """The ends that rules of a direction call peers."""
-    return seen.src if direction is enums.Direction.INGRESS else seen.dst
+    return seen.src if direction is _INGRESS else seen.dst
 
 
-def sentence(one: evidence.Evidence) -> str:
+def sentence(one: evidence.Evidence, direction: enums.Direction) -> str:
     """What a peer of a rule rests on."""
-    pods = f" of {_count(one.pods, 'pod')}" if one.pods else ""
-    times = f"in {_count(one.hours, 'hour')} of {_count(one.days, 'day')}"
+    way = "from" if direction is _INGRESS else "to"
+    pods = f" {way} {counted(one.pods, 'pod')}" if one.pods else ""
+    times = f"in {counted(one.hours, 'hour')}" + (f" on {one.days:,} days" if one.days > 1 else "")
     known = ", ".join(word for word, _ in one.attribution if word not in ("", "none"))
     by = f", known by {known}" if known else ""
     return (
-        f"{_count(one.connections, 'connection')}{pods}, {times}, {moments.between(one.first, one.last)} "
-        f"UTC{by}; confidence {one.confidence}: {one.because}"
+        f"{counted(one.connections, 'connection')}{pods} {times}, {moments.between(one.first, one.last)} "
+        f"UTC{by}"
     )
 
 
-def _count(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """``1 pod``, ``2,000 pods``."""
     return f"{number:,} {word}{'s' if number != 1 else ''}"
 
 
-def _comments(sentences: Iterator[str], indent: int) -> Iterator[str]:
+def comments(sentences: Iterable[str], indent: int = 0) -> Iterator[str]:
+    """Sentences as lines of comments, each a paragraph."""
     start = " " * indent + "# "
     for one in sentences:
+        text = one.lstrip()
+        first = start + " " * (len(one) - len(text))
         yield from textwrap.wrap(
-            one, _WIDTH, initial_indent=start, subsequent_indent=start + "  ", break_long_words=False,
+            text, _WIDTH, initial_indent=first, subsequent_indent=start + "  ", break_long_words=False,
             break_on_hyphens=False,
         )  # fmt: skip

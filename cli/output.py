@@ -34,7 +34,8 @@ _COLOURS = {"allowed": "green", "denied": "bold red", "unknown": "yellow"}
 
 def console(*, stderr: bool = False) -> rich.console.Console:
     """A terminal, or whatever stands in its place, which is taken to be wide."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+    stream = sys.stderr if stderr else sys.stdout
+    wide = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
     return rich.console.Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=wide)
 
 

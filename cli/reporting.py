@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rich.box
 import rich.console
+import rich.padding
 import rich.table
 import rich.text
 
@@ -18,8 +19,18 @@ from policy import acceptance, edits, evidence, proof, record, suggest
 
 _EXAMPLES = 3
 """How many of what was left out for one reason a terminal names."""
-_REFUSED = 20
-"""How many refusals a terminal shows, and how many nodes are named."""
+_LOOKED_AT = 300
+"""Among how many edges, those with the most connections, these are looked for."""
+_SHOWN = 50
+"""How many policies a terminal shows."""
+_NAMED = 10
+"""How many workloads of one refusal, and how many nodes, are named."""
+
+_HELPS = {
+    acceptance.Reason.INEXPRESSIBLE: "--kind calico",
+    acceptance.Reason.CROWD: "--prefixes, --widen or --everywhere, or a network set",
+}
+"""What admits what was left out, where ``--admit`` is not it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +50,43 @@ class Result:
     unseen: tuple[str, ...]
 
 
-def _head(result: Result) -> str:
-    lines = [
-        f"Made by flowledger of what is {result.recorded.sentence()}.",
-        f"Reported by {', '.join(result.recorded.nodes)}." if len(result.recorded.nodes) <= _REFUSED
-        else f"Reported by {len(result.recorded.nodes)} nodes.",
-        *result.unseen,
-    ]  # fmt: skip
-    return "".join(f"# {line}\n" for line in lines)
-
-
 def yaml(result: Result) -> str:
     """The policies as one file, with what they rest on."""
-    texts = [manifests.text(one, result.recorded.record) for one in result.made.policies]
-    return "---\n".join(
-        [_head(result) + (texts[0] if texts else "# Nothing is to be changed.\n"), *texts[1:]]
-    )
+    seen, left = result.recorded.record, _left_of_policies(result)
+    texts = [manifests.text(one, seen, left[i]) for i, one in enumerate(result.made.policies)]
+    head = "".join(f"{line}\n" for line in manifests.comments(_head(result)))
+    return head + "\n" + ("---\n".join(texts) or "# Nothing is to be changed.\n")
+
+
+def _head(result: Result) -> Iterator[str]:
+    nodes = result.recorded.nodes
+    yield f"Suggested by flowledger, from what is {result.recorded.sentence()}."
+    if nodes:
+        yield f"Reported by {', '.join(nodes) if len(nodes) <= _NAMED else f'{len(nodes):,} nodes'}."
+    yield from result.unseen
+    yield _verdict(result)[0].capitalize() + "."
+    seen = result.recorded.record
+    counts = [f"{reason} {int(seen.connections[rows].sum()):,}" for reason, rows in _reasons(result).items()]
+    if counts:
+        yield f"Connections that were left out: {', '.join(counts)}."
+
+
+def _left_of_policies(result: Result) -> list[list[str]]:
+    """Sentences about what was left out, for each policy about its own pods."""
+    seen, policies = result.recorded.record, result.made.policies
+    number = {one: i for i, policy in enumerate(policies) for one in policy.group.workloads}
+    of = np.array([*(number.get(one.workload, -1) for one in seen.variants), -1], np.int64)
+    told: list[list[str]] = [[] for _ in policies]
+    for reason, rows in _reasons(result).items():
+        mine: dict[int, dict[int, None]] = {}
+        for ends, direction in ((seen.src, enums.Direction.EGRESS), (seen.dst, enums.Direction.INGRESS)):
+            owners = of[np.where(ends[rows] < 0, len(seen.variants), ends[rows])]
+            for row, owner in zip(rows.tolist(), owners.tolist(), strict=True):
+                if owner >= 0 and direction in policies[owner].rules:
+                    mine.setdefault(owner, {})[row] = None
+        for owner, some in mine.items():
+            told[owner].append(f"Left out ({reason}): {_some(seen, np.array(list(some), np.int64), 1)}.")
+    return told
 
 
 def diffs(result: Result) -> str:
@@ -64,55 +96,72 @@ def diffs(result: Result) -> str:
 
 def show(screen: rich.console.Console, result: Result) -> None:
     """The report: what is suggested and not, what was left out, and the proof."""
-    made, recorded = result.made, result.recorded
-    screen.print(rich.text.Text(f"{recorded.sentence()}", style="dim"))
+    _say(screen, result.recorded.sentence(), "dim")
     for line in result.unseen:
-        screen.print(rich.text.Text(line, style="yellow"))
-    new = sum(one.before is None for one in made.policies)
-    count = len(made.policies)
-    screen.print(rich.text.Text(
-        f"{count:,} polic{'y' if count == 1 else 'ies'} suggested: {new:,} new, {count - new:,} changed"
-        if count else "nothing is to be changed", style="bold",
-    ))  # fmt: skip
-    if count:
-        screen.print(_policies(result))
-    if made.refusals:
-        screen.print(_refusals(made.refusals))
+        _say(screen, line, "yellow")
+    _say(screen, _headline(result), "bold")
+    if result.made.policies:
+        screen.print(_policies(result), soft_wrap=False)
+    for group in dict.fromkeys(one.group for one in result.made.policies if one.group.warning):
+        _say(screen, f"(!) {group}: {group.warning}", "yellow")
+    if result.made.refusals:
+        screen.print(_refusals(result.made.refusals), soft_wrap=False)
     left = _left_out(result)
     if left.row_count:
-        screen.print(left)
+        screen.print(left, soft_wrap=False)
     for line, style in _proved(result):
-        screen.print(rich.text.Text(line, style=style))
+        _say(screen, line, style)
+
+
+def _say(screen: rich.console.Console, line: str, style: str) -> None:
+    """A sentence, in as many lines as it takes; names from the cluster are text and never markup."""
+    screen.print(rich.text.Text(line, style=style), soft_wrap=False)
+
+
+def _headline(result: Result) -> str:
+    made = result.made
+    new, count = sum(one.before is None for one in made.policies), len(made.policies)
+    said = (
+        f"{count:,} polic{'y' if count == 1 else 'ies'} suggested: {new:,} new, {count - new:,} changed"
+        if count else "nothing is to be changed"
+    )  # fmt: skip
+    about = {one.group for one in made.policies} | {one.group for one in made.refusals}
+    idle = sum(len(group.workloads) for group in made.groups if group not in about)
+    return said + (f"; {idle:,} workload{'s lack' if idle > 1 else ' lacks'} nothing" if idle else "")
 
 
 def _policies(result: Result) -> rich.table.Table:
-    table = _table("policy", "pods by", "ingress", "egress", "rests on")
+    table = _table(str(result.made.policies[0].body["kind"]), "selects", "ingress", "egress", "confidence")
     seen = result.recorded.record
-    for one in result.made.policies:
+    for one in result.made.policies[:_SHOWN]:
         labels = ", ".join(f"{name}={value}" for name, value in one.group.labels)
         ways = [_way(one, direction) for direction in (enums.Direction.INGRESS, enums.Direction.EGRESS)]
-        table.add_row(*(rich.text.Text(cell) for cell in (
-            _name(one), labels + (" (!)" if one.group.warning else ""), *ways, _rests(one, seen)
-        )))  # fmt: skip
+        _row(table, _name(one), labels + (" (!)" if one.group.warning else ""), *ways, _rests(one, seen))
+    if len(result.made.policies) > _SHOWN:
+        _row(table, f"and {len(result.made.policies) - _SHOWN:,} more", "", "", "", "")
     return table
+
+
+def _row(table: rich.table.Table, *cells: str) -> None:
+    table.add_row(*map(rich.text.Text, cells))
 
 
 def _name(one: suggest.Suggested) -> str:
     metadata = one.body["metadata"]
     assert isinstance(metadata, dict)  # noqa: S101  # it was made as a policy
-    return f"{one.body['kind']} {metadata['namespace']}/{metadata['name']}"
+    return f"{metadata['namespace']}/{metadata['name']}"
 
 
 def _way(one: suggest.Suggested, direction: enums.Direction) -> str:
     rules = one.rules.get(direction)
     if rules is None:
         return ""
-    count = f"{len(rules)} rule{'s' if len(rules) != 1 else ''}"
-    return count if direction in one.decides else f"{count} more"
+    count = manifests.counted(len(rules), "rule") if rules else "nothing"
+    return count if direction in one.decides else f"{len(rules):,} more"
 
 
 def _rests(one: suggest.Suggested, seen: record.Record) -> str:
-    """How sure its rules are."""
+    """How sure its rules are: of how many peers, in which words."""
     found: dict[str, int] = {}
     for found_one in _evidences(one, seen):
         found[found_one.confidence] = found.get(found_one.confidence, 0) + 1
@@ -127,15 +176,28 @@ def _evidences(one: suggest.Suggested, seen: record.Record) -> Iterator[evidence
 
 
 def _refusals(refusals: Sequence[suggest.Refusal]) -> rich.table.Table:
-    table = _table("nothing suggested for", "because")
-    for one in refusals[:_REFUSED]:
+    """What nothing is suggested for, by the reason."""
+    table = _table("nothing for", "because")
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for one in refusals:
         way = f", {one.direction}" if one.direction else ""
-        table.add_row(rich.text.Text(f"{one.group}{way}"), rich.text.Text(one.reason))
-    if len(refusals) > _REFUSED:
+        by_reason.setdefault((one.reason, _helps(one)), []).append(f"{one.group}{way}")
+    for (reason, helps), names in by_reason.items():
+        shown = [*names[:_NAMED], *([f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else [])]
         table.add_row(
-            rich.text.Text(f"and {len(refusals) - _REFUSED:,} more"), rich.text.Text("-o json lists all")
+            rich.text.Text("\n".join(shown)),
+            rich.console.Group(rich.text.Text(reason), rich.text.Text(helps, style="dim")),
         )
     return table
+
+
+def _helps(one: suggest.Refusal) -> str:
+    """What to do about a refusal."""
+    if one.direction:
+        return "--prefixes, --widen and --everywhere say how far rules about addresses may go"
+    if not one.group.labels:
+        return "give its pods a label of their own"
+    return "a longer record may help (--since), a shorter wait (--least), or what was left out (--admit)"
 
 
 def _reasons(result: Result) -> Mapping[acceptance.Reason, np.ndarray]:
@@ -149,22 +211,33 @@ def _reasons(result: Result) -> Mapping[acceptance.Reason, np.ndarray]:
 
 
 def _left_out(result: Result) -> rich.table.Table:
-    table = _table("left out", "connections", "edges", "because", "such as")
+    table = _table("left out", "connections", "because")
     seen = result.recorded.record
     for reason, rows in _reasons(result).items():
-        most = rows[np.argsort(-seen.connections[rows], kind="stable")]
-        names = dict.fromkeys(_edge(seen, row) for row in most.tolist())
-        shown = "; ".join(list(names)[:_EXAMPLES]) + (" …" if len(names) > _EXAMPLES else "")
-        table.add_row(*(rich.text.Text(cell) for cell in (
-            str(reason), f"{int(seen.connections[rows].sum()):,}", f"{len(rows):,}",
-            acceptance.ABOUT[reason], shown,
-        )))  # fmt: skip
+        names, more = _examples(seen, rows)
+        table.add_row(
+            str(reason), f"{int(seen.connections[rows].sum()):,}",
+            rich.console.Group(
+                rich.text.Text(f"{acceptance.ABOUT[reason]} ({manifests.counted(len(rows), 'edge')})"),
+                *(_indented(name) for name in (*names, *(["…"] if more else []))),
+                rich.text.Text(f"to allow it: {_HELPS.get(reason, f'--admit {reason}')}", style="dim"),
+            ),
+        )  # fmt: skip
     if result.recorded.own_node:
-        table.add_row(*(rich.text.Text(cell) for cell in (
-            "own node", f"{result.recorded.own_node:,}", "",
-            "from a node to its own pods, as kubelet's probes: policies cannot keep it out", "",
-        )))  # fmt: skip
+        about = "from a node to its own pods, as kubelet's probes: policies cannot keep it out"
+        _row(table, "own node", f"{result.recorded.own_node:,}", about)
     return table
+
+
+def _indented(line: str) -> rich.padding.Padding:
+    return rich.padding.Padding(rich.text.Text(line), (0, 0, 0, 2))
+
+
+def _examples(seen: record.Record, rows: np.ndarray, count: int = _EXAMPLES) -> tuple[list[str], bool]:
+    """A few edges with the most connections, and whether there are others."""
+    most = rows[np.argsort(-seen.connections[rows], kind="stable")]
+    names = list(dict.fromkeys(_edge(seen, row) for row in most[:_LOOKED_AT].tolist()))
+    return names[:count], len(names) > count or len(rows) > _LOOKED_AT
 
 
 def _edge(seen: record.Record, row: int) -> str:
@@ -172,35 +245,50 @@ def _edge(seen: record.Record, row: int) -> str:
     return f"{seen.name(int(seen.src[row]))} to {seen.name(int(seen.dst[row]))} {port}"
 
 
+def _verdict(result: Result) -> tuple[str, str]:
+    """What the proof says, and in which style."""
+    one = result.proof
+    if not one.holds:
+        return (
+            f"the proof fails: {_some(result.recorded.record, one.lost)} would be denied", "bold red"
+        )  # fmt: skip
+    if not one.edges:
+        return "proof: nothing was accepted, so nothing is proved", "yellow"
+    edges = manifests.counted(one.edges, "accepted edge")
+    count = manifests.counted(one.connections, "connection")
+    stay = f"all {edges}, {count}, stay" if one.edges > 1 else f"the {edges}, {count}, stays"
+    return f"proof: {stay} allowed", "bold green"
+
+
 def _proved(result: Result) -> Iterator[tuple[str, str]]:
     """What the proof says, line by line, each with its style."""
     one, seen = result.proof, result.recorded.record
-    edges, count = f"{one.edges:,} accepted edges", f"{one.connections:,} connections"
-    if one.holds:
-        yield f"proof: all {edges}, {count}, stay allowed", "bold green"
-    else:
-        yield f"the proof fails: {_some(seen, one.lost)} would be denied", "bold red"
+    yield _verdict(result)
     if one.denied_already:
         yield f"denied as things are, and still then: {_some(seen, one.denied_already)}", "yellow"
     if one.left_out:
         yield f"of what was left out would newly be denied: {_some(seen, one.left_out)}", ""
     yield (
-        f"pairs of workloads that can reach each other at a port that is served: {one.pairs_before:,} now, "
-        f"{one.pairs_after:,} then, {one.pairs_used:,} of them used"
+        f"open from workload to workload, port by port: {one.pairs_before:,} now, {one.pairs_after:,} then; "
+        f"{one.pairs_used:,} were used"
     ), ""  # fmt: skip
 
 
-def _some(seen: record.Record, rows: Sequence[int]) -> str:
-    """Edges: how many, with how many connections, and a few of them."""
-    count, names = int(seen.connections[list(rows)].sum()), dict.fromkeys(_edge(seen, row) for row in rows)
-    shown = "; ".join(list(names)[:_EXAMPLES]) + (" …" if len(names) > _EXAMPLES else "")
-    return f"{len(rows):,} edges with {count:,} connections, such as {shown}"
+def _some(seen: record.Record, rows: Sequence[int] | np.ndarray, count: int = _EXAMPLES) -> str:
+    """Edges: with how many connections, how many, and a few of them."""
+    edges = np.array(rows, np.int64)
+    names, more = _examples(seen, edges, count)
+    connections = manifests.counted(int(seen.connections[edges].sum()), "connection")
+    if len(edges) == 1:
+        return f"{connections}, {names[0]}"
+    such_as = ", such as " if more else ": "
+    return f"{connections} of {len(edges):,} edges{such_as}{'; '.join(names)}"
 
 
 def _table(*names: str) -> rich.table.Table:
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        right = name in ("connections", "edges")
+        right = name == "connections"
         table.add_column(name, overflow="fold", justify="right" if right else "left", no_wrap=right)
     return table
 

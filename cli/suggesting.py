@@ -8,11 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import rich.box
-import rich.console
 import rich.progress
-import rich.table
-import rich.text
 
 from cli import known, moments, output, recording, reporting, schedules
 from model import enums, errors
@@ -20,6 +16,8 @@ from policy import acceptance, drafting, evidence, needs, objects, proof, stable
 from store import counting, filters, transport
 
 FORMS = ("yaml", "table", "json", "diff")
+ADMISSIBLE = tuple(str(one) for one in acceptance.Reason if one is not acceptance.Reason.CROWD)
+"""The reasons for leaving something out that ``--admit`` may name."""
 
 _DAY, _WEEK = 86_400 * 10**9, 7 * 86_400 * 10**9
 
@@ -53,15 +51,26 @@ def wanted(
         raise errors.SetupError(
             "a Kubernetes NetworkPolicy has no tier: --tier goes with --kind calico or staged"
         )
-    words = [str(one) for one in acceptance.Reason if one is not acceptance.Reason.CROWD]
-    if unknown := sorted(set(admit) - set(words)):
-        raise errors.SetupError(f"nothing is left out for {unknown[0]!r}: --admit knows {', '.join(words)}")
+    for word in admit:
+        _require_admissible(word, kind)
     directions = (enums.Direction(direction),) if direction else tuple(enums.Direction)
     return suggest.Wanted(
         kind=drafting.Kind(kind), tier=tier, directions=directions,
         admitted=tuple(acceptance.Reason(one) for one in admit), bounds=bounds,
         least=int(moments.seconds(least) * 1e9),
     )  # fmt: skip
+
+
+def _require_admissible(word: str, kind: str) -> None:
+    """Make sure that something that is left out for a reason can be admitted by naming that."""
+    if word not in ADMISSIBLE:
+        if word == acceptance.Reason.CROWD:
+            raise errors.SetupError(
+                "addresses of a crowd are admitted by --prefixes, --widen or --everywhere"
+            )
+        raise errors.SetupError(f"nothing is left out for {word!r}: --admit knows {', '.join(ADMISSIBLE)}")
+    if word == acceptance.Reason.INEXPRESSIBLE and kind == drafting.Kind.KUBERNETES:
+        raise errors.SetupError("a Kubernetes NetworkPolicy cannot allow such a protocol: --kind calico can")
 
 
 def run(url: str, of: known.Known, asked: Asked, form: str) -> int:
