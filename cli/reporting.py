@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,14 +14,11 @@ import rich.padding
 import rich.table
 import rich.text
 
-from cli import manifests, moments, previewing, recording
+from cli import edges, manifests, moments, recording
 from model import enums
 from policy import acceptance, edits, evidence, proof, record, suggest
+from policy.record import Rows
 
-_EXAMPLES = 3
-"""How many of what was left out for one reason a terminal names."""
-_LOOKED_AT = 300
-"""Among how many edges, those with the most connections, these are looked for."""
 _SHOWN = 50
 """How many policies a terminal shows."""
 _NAMED = 10
@@ -33,7 +31,7 @@ _HELPS = {
 """What admits what was left out, where ``--admit`` is not it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
     """A suggestion with all that is said of it.
 
@@ -48,6 +46,21 @@ class Result:
     made: suggest.Suggestion
     proof: proof.Proof
     unseen: tuple[str, ...]
+
+    @functools.cached_property
+    def edges(self) -> edges.Edges:
+        """What there is to say of edges."""
+        return edges.Edges(self.recorded.record)
+
+    @functools.cached_property
+    def left_out(self) -> Mapping[acceptance.Reason, Rows]:
+        """The edges that were left out, by the reason, those with the most connections first."""
+        accepted = self.made.accepted
+        found = {
+            reason: np.flatnonzero(accepted.relevant & (accepted.reasons == np.array(reason, object)))
+            for reason in acceptance.Reason
+        }
+        return {reason: self.edges.ordered(rows) for reason, rows in found.items() if len(rows)}
 
 
 def yaml(result: Result) -> str:
@@ -65,8 +78,7 @@ def _head(result: Result) -> Iterator[str]:
         yield f"Reported by {', '.join(nodes) if len(nodes) <= _NAMED else f'{len(nodes):,} nodes'}."
     yield from result.unseen
     yield _verdict(result)[0].capitalize() + "."
-    seen = result.recorded.record
-    counts = [f"{reason} {int(seen.connections[rows].sum()):,}" for reason, rows in _reasons(result).items()]
+    counts = [f"{reason} {result.edges.connections(rows):,}" for reason, rows in result.left_out.items()]
     if counts:
         yield f"Connections that were left out: {', '.join(counts)}."
 
@@ -77,7 +89,7 @@ def _left_of_policies(result: Result) -> list[list[str]]:
     number = {one: i for i, policy in enumerate(policies) for one in policy.group.workloads}
     of = np.array([*(number.get(one.workload, -1) for one in seen.variants), -1], np.int64)
     told: list[list[str]] = [[] for _ in policies]
-    for reason, rows in _reasons(result).items():
+    for reason, rows in result.left_out.items():
         mine: dict[int, dict[int, None]] = {}
         for ends, direction in ((seen.src, enums.Direction.EGRESS), (seen.dst, enums.Direction.INGRESS)):
             owners = of[np.where(ends[rows] < 0, len(seen.variants), ends[rows])]
@@ -85,7 +97,7 @@ def _left_of_policies(result: Result) -> list[list[str]]:
                 if owner >= 0 and direction in policies[owner].rules:
                     mine.setdefault(owner, {})[row] = None
         for owner, some in mine.items():
-            told[owner].append(f"Left out ({reason}): {_some(seen, np.array(list(some), np.int64), 1)}.")
+            told[owner].append(f"Left out ({reason}): {result.edges.some(list(some), 1)}.")
     return told
 
 
@@ -200,23 +212,12 @@ def _helps(one: suggest.Refusal) -> str:
     return "a longer record may help (--since), a shorter wait (--least), or what was left out (--admit)"
 
 
-def _reasons(result: Result) -> Mapping[acceptance.Reason, np.ndarray]:
-    """The edges that were left out, by the reason."""
-    accepted = result.made.accepted
-    found = {
-        reason: np.flatnonzero(accepted.relevant & (accepted.reasons == np.array(reason, object)))
-        for reason in acceptance.Reason
-    }
-    return {reason: rows for reason, rows in found.items() if len(rows)}
-
-
 def _left_out(result: Result) -> rich.table.Table:
     table = _table("left out", "connections", "because")
-    seen = result.recorded.record
-    for reason, rows in _reasons(result).items():
-        names, more = _examples(seen, rows)
+    for reason, rows in result.left_out.items():
+        names, more = result.edges.examples(rows)
         table.add_row(
-            str(reason), f"{int(seen.connections[rows].sum()):,}",
+            str(reason), f"{result.edges.connections(rows):,}",
             rich.console.Group(
                 rich.text.Text(f"{acceptance.ABOUT[reason]} ({manifests.counted(len(rows), 'edge')})"),
                 *(_indented(name) for name in (*names, *(["…"] if more else []))),
@@ -233,24 +234,12 @@ def _indented(line: str) -> rich.padding.Padding:
     return rich.padding.Padding(rich.text.Text(line), (0, 0, 0, 2))
 
 
-def _examples(seen: record.Record, rows: np.ndarray, count: int = _EXAMPLES) -> tuple[list[str], bool]:
-    """A few edges with the most connections, and whether there are others."""
-    most = rows[np.argsort(-seen.connections[rows], kind="stable")]
-    names = list(dict.fromkeys(_edge(seen, row) for row in most[:_LOOKED_AT].tolist()))
-    return names[:count], len(names) > count or len(rows) > _LOOKED_AT
-
-
-def _edge(seen: record.Record, row: int) -> str:
-    port = previewing.port(int(seen.protocol[row]), int(seen.port[row]), int(seen.icmp_type[row]))
-    return f"{seen.name(int(seen.src[row]))} to {seen.name(int(seen.dst[row]))} {port}"
-
-
 def _verdict(result: Result) -> tuple[str, str]:
     """What the proof says, and in which style."""
     one = result.proof
     if not one.holds:
         return (
-            f"the proof fails: {_some(result.recorded.record, one.lost)} would be denied", "bold red"
+            f"the proof fails: {result.edges.some(one.lost)} would be denied", "bold red"
         )  # fmt: skip
     if not one.edges:
         return "proof: nothing was accepted, so nothing is proved", "yellow"
@@ -262,27 +251,16 @@ def _verdict(result: Result) -> tuple[str, str]:
 
 def _proved(result: Result) -> Iterator[tuple[str, str]]:
     """What the proof says, line by line, each with its style."""
-    one, seen = result.proof, result.recorded.record
+    one = result.proof
     yield _verdict(result)
     if one.denied_already:
-        yield f"denied as things are, and still then: {_some(seen, one.denied_already)}", "yellow"
+        yield f"denied as things are, and still then: {result.edges.some(one.denied_already)}", "yellow"
     if one.left_out:
-        yield f"of what was left out would newly be denied: {_some(seen, one.left_out)}", ""
+        yield f"of what was left out would newly be denied: {result.edges.some(one.left_out)}", ""
     yield (
         f"open from workload to workload, port by port: {one.pairs_before:,} now, {one.pairs_after:,} then; "
         f"{one.pairs_used:,} were used"
     ), ""  # fmt: skip
-
-
-def _some(seen: record.Record, rows: Sequence[int] | np.ndarray, count: int = _EXAMPLES) -> str:
-    """Edges: with how many connections, how many, and a few of them."""
-    edges = np.array(rows, np.int64)
-    names, more = _examples(seen, edges, count)
-    connections = manifests.counted(int(seen.connections[edges].sum()), "connection")
-    if len(edges) == 1:
-        return f"{connections}, {names[0]}"
-    such_as = ", such as " if more else ": "
-    return f"{connections} of {len(edges):,} edges{such_as}{'; '.join(names)}"
 
 
 def _table(*names: str) -> rich.table.Table:
@@ -305,23 +283,27 @@ def plain(result: Result) -> dict[str, Any]:
         ],
         "left_out": [
             {"reason": str(reason), "about": acceptance.ABOUT[reason],
-             "connections": int(seen.connections[rows].sum()),
+             "connections": result.edges.connections(rows),
              "edges": [
-                 {"edge": _edge(seen, row), "connections": int(seen.connections[row])}
+                 {"edge": result.edges.name(row), "connections": result.edges.connections([row])}
                  for row in rows.tolist()
              ]}
-            for reason, rows in _reasons(result).items()
+            for reason, rows in result.left_out.items()
         ],
         "own_node": result.recorded.own_node,
         "proof": {
             "holds": result.proof.holds, "edges": result.proof.edges, "connections": result.proof.connections,
-            "lost": [_edge(seen, row) for row in result.proof.lost],
-            "denied_already": [_edge(seen, row) for row in result.proof.denied_already],
-            "left_out_and_denied": [_edge(seen, row) for row in result.proof.left_out],
+            "lost": _names(result, result.proof.lost),
+            "denied_already": _names(result, result.proof.denied_already),
+            "left_out_and_denied": _names(result, result.proof.left_out),
             "pairs_before": result.proof.pairs_before, "pairs_after": result.proof.pairs_after,
             "pairs_used": result.proof.pairs_used,
         },
     }  # fmt: skip
+
+
+def _names(result: Result, rows: Sequence[int]) -> list[str]:
+    return [result.edges.name(row) for row in result.edges.ordered(rows).tolist()]
 
 
 def _policy(one: suggest.Suggested, seen: record.Record) -> dict[str, Any]:
