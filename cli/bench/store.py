@@ -36,6 +36,7 @@ _SECOND = 1_000_000_000
 _THREADS = 2
 _SOURCES = ("conntrack", "conntrack_table", "nflog", "counters", "store")
 _RUNS = 5
+_MEASURED = 1_000_000
 
 
 @contextlib.contextmanager
@@ -143,7 +144,7 @@ def query(count: int, days: int = 30) -> Iterator[measure.Measure]:
 def fill(
     ledger: transport.Transport, count: int, days: int, shape: lab_ledger.Shape | None = None
 ) -> lab_ledger.Cluster:
-    """Rows that end now, and each node's statements of completeness, a minute apart.
+    """Rows that end now, and each node's statements of completeness, a minute apart; of few rows, an hour.
 
     Returns:
         The cluster that they are of.
@@ -161,7 +162,8 @@ def fill(
         done += sum(map(len, several))
         sys.stderr.write(f"\r{done:,} of {count:,} rows are in")
     sys.stderr.write("\n")
-    _state(ledger, shape, seconds)
+    # few rows are no measurement, and should not wait for a million statements
+    _state(ledger, shape, seconds, every=60 if count >= _MEASURED else _HOUR)
     return cluster
 
 
@@ -227,12 +229,12 @@ def _chunks(batches: Iterator[pa.RecordBatch], length: int) -> Iterator[list[pa.
         yield several
 
 
-def _state(ledger: transport.Transport, shape: lab_ledger.Shape, seconds: int) -> None:
-    """Each node's and source's statements of every minute: all was seen."""
+def _state(ledger: transport.Transport, shape: lab_ledger.Shape, seconds: int, every: int) -> None:
+    """Each node's and source's statements, so many seconds apart: all was seen."""
     kinds = [(f"node-{node}", source) for node in range(shape.nodes) for source in _SOURCES]
     end = time.time_ns()
     for at in range(0, seconds, _DAY):
-        minutes = end - (seconds - at - np.arange(0, _DAY, 60)) * _SECOND
+        minutes = end - (seconds - at - np.arange(0, _DAY, every)) * _SECOND
         count = len(minutes) * len(kinds)
         said: dict[str, Any] = {
             "time": np.repeat(minutes, len(kinds)),

@@ -50,6 +50,45 @@ def test_edges_repeat_unless_asked_otherwise() -> None:
     assert len(worst.column("src_address").unique()) > 19_900
 
 
+def test_nodes_ask_all_pods_unless_they_have_kubelets() -> None:
+    usual, kubelets = (
+        _rows(shape=ledger.Shape(kubelets=told), rows=100_000).select(
+            ["src_kind", "src_node", "dst_node", "dst_kind"]
+        )
+        for told in (False, True)
+    )
+    for table, same in ((usual, False), (kubelets, True)):
+        asked = table.filter(pa.compute.equal(table["src_kind"].cast(pa.string()), "node"))
+        own = pa.compute.equal(asked["src_node"], asked["dst_node"])
+        assert len(asked) > 1000
+        assert pa.compute.all(own).as_py() == same
+
+
+def test_what_nodes_ask_their_own_pods_is_marked() -> None:
+    table = _rows(shape=ledger.Shape(kubelets=True), rows=100_000).select(["src_kind", "node_traffic"])
+    by_node = pa.compute.equal(table["src_kind"].cast(pa.string()), "node")
+    marked = pa.compute.equal(table["node_traffic"].cast(pa.string()), "probe")
+    assert pa.compute.any(marked).as_py()
+    assert by_node.equals(marked)
+
+
+def test_pods_have_the_names_that_flows_give_them() -> None:
+    cluster = ledger.Cluster(shape=ledger.Shape(pods=300, nodes=7, workloads=40, namespaces=5))
+    pods = {pod["uid"]: pod for pod in cluster.pods()}
+    assert len(pods) == 300
+    assert all(pod["labels"]["app"] == pod["workload"] for pod in pods.values())
+    assert len({pod["workload"] for pod in pods.values()}) == 40
+    table = pa.Table.from_batches(list(cluster.batches(20_000)))
+    names = ("kind", "namespace", "workload_kind", "workload", "pod", "labels_id", "node", "address")
+    for side in ("src", "dst"):
+        rows = table.select([f"{side}_{name}" for name in names]).to_pylist()
+        met = [row for row in rows if row[f"{side}_kind"] == "pod"]
+        assert len(met) > 5000
+        for row in met:
+            pod = pods[row[f"{side}_pod"]]
+            assert {name: row[f"{side}_{name}"] for name in names} == {name: pod[name] for name in names}
+
+
 def test_both_ends_tell_the_same_story() -> None:
     table = _rows(rows=100_000).select(
         ["src_address", "src_port", "dst_address", "started", "reporter", "forward_bytes"]
