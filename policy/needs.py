@@ -25,6 +25,8 @@ _NAMED = 5
 _MANY_PORTS = 32
 """More ports of one protocol between one pair are written as one range."""
 
+_COUNTLESS = 1_000_000
+
 _EVERYWHERE = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
 
 _Ports = dict[drafting.Port, list[int]]
@@ -169,7 +171,7 @@ class Needs:
             inside = _narrowest(self._nets[owner], used)
             labels = tuple(sorted(one.labels.items())) if self._is_alone(one) else ()
             more = aggregation.widened(inside, used)
-            note = f"{len(used)} of its addresses were seen, {more:,} were not" if more else ""
+            note = f"{len(used)} of its addresses were seen, {_counted(more)} were not" if more else ""
             note = _notes(note, *self._gaps(ports, edges))
             peer = drafting.Peer(networks=inside, network_set=owner, labels=labels, note=note)
             found.append(drafting.Rule((drafting.Part(peer, edges),), tuple(sorted(ports))))
@@ -210,7 +212,7 @@ class Needs:
                 nets = tuple(net for net in _EVERYWHERE if net.version in versions)
                 note = f"all there are: {len(used):,} were seen"
             elif more := aggregation.widened(nets, used):
-                note = f"{len(used)} addresses were seen there, {more:,} were not"
+                note = f"{len(used)} addresses were seen there, {_counted(more)} were not"
             if nodes := sorted({self._nodes[at] for at in those if at in self._nodes}):
                 names = ", ".join(nodes[:_NAMED]) + (" …" if len(nodes) > _NAMED else "")
                 note = _notes(note, f"addresses of nodes, which come and go: {names}")
@@ -250,6 +252,11 @@ class Needs:
         numbers: dict[drafting.Port, int] = {}
         codes = [numbers.setdefault(self._port(edge), len(numbers)) for edge in edges[first].tolist()]
         return list(numbers), np.array(codes, np.int64)[of]
+
+
+def _counted(addresses: int) -> str:
+    """How many, as far as people can read it: a prefix of IPv6 has numbers of 25 digits."""
+    return f"{addresses:,}" if addresses < _COUNTLESS else "more than a million"
 
 
 class _PortNames:
