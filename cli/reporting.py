@@ -143,7 +143,7 @@ def _headline(result: Result) -> str:
 
 
 def _policies(result: Result) -> rich.table.Table:
-    table = _table(str(result.made.policies[0].body["kind"]), "selects", "ingress", "egress", "confidence")
+    table = _table(_kind(result.made.policies[0].body), "selects", "ingress", "egress", "confidence")
     seen = result.recorded.record
     for one in result.made.policies[:_SHOWN]:
         labels = ", ".join(f"{name}={value}" for name, value in one.group.labels)
@@ -152,6 +152,12 @@ def _policies(result: Result) -> rich.table.Table:
     if len(result.made.policies) > _SHOWN:
         _row(table, f"and {len(result.made.policies) - _SHOWN:,} more", "", "", "", "")
     return table
+
+
+def _kind(body: suggest.Body) -> str:
+    """Calico's and Kubernetes' policies of one name are told apart."""
+    word, of = str(body["kind"]), str(body["apiVersion"])
+    return f"Calico {word}" if word == "NetworkPolicy" and "projectcalico" in of else word
 
 
 def _row(table: rich.table.Table, *cells: str) -> None:

@@ -181,6 +181,19 @@ def test_many_prefixes_are_counted(shop: Shop, suggest: Command) -> None:
     assert "  # 4 prefixes: 4 connections in" in printed
 
 
+def test_addresses_of_a_set_that_nobody_can_count_are_many(shop: Shop, suggest: Command) -> None:
+    shop.manifests({
+        "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkSet", "metadata": {"name": "bank"},
+        "spec": {"nets": ["2001:db8:1::/48"]},
+    })  # fmt: skip
+    shop.connections(
+        "shop/db", "2001:db8:1::9", 443, 4, days=4, dst_kind="network_set", dst_workload="bank"
+    )  # fmt: skip
+    printed = suggest("shop/db")[1]
+    assert "  # network set bank: 16 connections in 4 hours on 4 days, " in printed
+    assert "  #   confidence low: 1 of its addresses were seen, more than a million were not\n" in printed
+
+
 @pytest.mark.parametrize(
     ("changes", "direction", "said"),
     [

@@ -86,6 +86,15 @@ def test_report_fits_a_small_terminal(shop: Shop, suggest: Command, monkeypatch:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [("kubernetes", "NetworkPolicy"), ("calico", "Calico NetworkPolicy"), ("staged", "StagedNetworkPolicy")],
+)
+def test_kinds_of_policies_are_told_apart(shop: Shop, suggest: Command, kind: str, title: str) -> None:
+    told = suggest("-o", "table", "--kind", kind)[1]
+    assert next(line for line in told.splitlines() if "selects" in line).startswith(f" {title}  ")
+
+
 def test_lines_beside_a_file_fold_at_words_too(
     shop: Shop, suggest: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
