@@ -69,6 +69,16 @@ spec:
     )
 
 
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_what_was_left_out_is_named_where_the_policy_decides(
+    shop: Shop, suggest: Command, direction: str
+) -> None:
+    shop.connections("shop/cart", "shop/db", 9999, 2, reverse_packets=0)
+    printed = suggest("--direction", direction, "shop/cart")[1]
+    assert ("# Left out (scan): 6 connections of 6 edges, such as" in printed) == (direction == "ingress")
+    assert ("# Left out (unanswered): 2 connections, shop/cart to" in printed) == (direction == "egress")
+
+
 def test_head_says_what_it_was_made_of(shop: Shop, suggest: Command) -> None:
     shop.complete(observed=1000, lost=0)
     assert (
@@ -163,11 +173,12 @@ def test_dns_by_udp_alone_is_noted(
 ) -> None:
     """By what was seen at the port, whatever the port is called."""
     cluster.workload("shop/web", {"app": "web"})
-    cluster.workload("shop/dns", {"app": "dns"}, ports="names=UDP/53,names-tcp=TCP/53")
+    cluster.workload("shop/dns", {"app": "dns"}, ports="names=UDP/53 names-tcp=TCP/53")
     cluster.manifests()
     for protocol in protocols:
         cluster.connections("shop/web", "shop/dns", 53, protocol=protocol)
-    printed = suggest("--kind", kind, "--least", "0s", "shop/web")[1]
+    code, printed, _ = suggest("--kind", kind, "--least", "0s", "shop/web")
+    assert (code, printed.count("port: names") + printed.count("- names")) == (0, len(protocols))
     assert ("# DNS by UDP alone was seen; answers that do not" in printed) == is_noted
 
 

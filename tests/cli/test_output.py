@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import rich.console
 import yaml
 
 from cli import output
@@ -125,6 +126,21 @@ def test_pipe_is_taken_to_be_wide(
     if columns_variable:
         monkeypatch.setenv("COLUMNS", columns_variable)
     assert output.console().width == width
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stderr", [False, True], ids=["output is a terminal", "reports go to one"])
+def test_each_stream_has_its_own_width(monkeypatch: pytest.MonkeyPatch, stderr: bool) -> None:
+    """As where a file is written, and what there is to say of it goes to a terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(sys, "stderr" if stderr else "stdout", _Terminal())
+    of_terminal = rich.console.Console(stderr=stderr).width
+    assert output.console(stderr=stderr).width == of_terminal
+    assert output.console(stderr=not stderr).width == 160
 
 
 def test_failure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def test_policies_go_out_and_the_report_beside(shop: Shop, suggest: Command) -> 
             "egress": [],
         },
     }  # fmt: skip
-    assert "3 policies suggested: 3 new, 0 changed" in report
+    assert "\n3 policies suggested: 3 new, 0 changed\n" in report
     assert "proof: all 3 accepted edges, 23 connections, stay allowed" in report
 
 
@@ -100,12 +100,8 @@ def test_what_is_asked_wrongly_is_one_line(command: Command, words: tuple[str, .
     [
         pytest.param(("nowhere",), "no pod of nowhere is recorded in that span", id="namespace"),
         pytest.param(("shop/nobody",), "no pod of shop/nobody is recorded in that span", id="workload"),
-        pytest.param(
-            ("shop' or src.namespace = 'guest",),
-            "no pod of shop' or src.namespace = 'guest is recorded",
-            id="expression in place of a name",
-        ),
-        pytest.param(("a\\'b/c",), "no pod of a\\'b/c is recorded", id="backslash and quote"),
+        pytest.param(("it's",), "no pod of it's is recorded", id="quote"),
+        pytest.param(("shop/a\\",), "no pod of shop/a\\ is recorded", id="backslash"),
         pytest.param(("--kind", "staged", "--tier", "ours"), "there is no tier ours: make one", id="tier"),
         pytest.param(
             ("--least", "5d"),

@@ -157,3 +157,18 @@ def test_where_nothing_can_be_said_there_is_no_edit() -> None:
                  "ingress": [{"action": "Deny", "from": [{}]}]},
     }  # fmt: skip
     assert _edits([body], queries.Query(src="203.0.113.9", dst="shop/web", port=80)) == [None]
+
+
+def test_manifest_without_what_the_api_server_and_kubectl_write() -> None:
+    last_applied = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    metadata = {"name": "web", "namespace": "shop", "labels": {"team": "a"}}
+    written = {"uid": "1", "resourceVersion": "2", "managedFields": []}
+    body = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"podSelector": {}},
+        "status": {}, "metadata": {**metadata, **written, "annotations": last_applied},
+    }  # fmt: skip
+    wanted = {name: value for name, value in body.items() if name != "status"} | {"metadata": metadata}
+    assert edits.plain(body) == wanted
+    mine = {**metadata, "annotations": {"owner": "b"}}
+    told = {**body, "metadata": {**written, **mine, "annotations": {"owner": "b", **last_applied}}}
+    assert edits.plain(told) == {**wanted, "metadata": mine}
