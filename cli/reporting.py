@@ -39,12 +39,14 @@ class Result:
         recorded: What it was learned from.
         made: The suggestion.
         proof: The proof.
+        covered: What stretches of time the record has in whole; empty where that is none.
         unseen: What the record cannot have shown.
     """
 
     recorded: recording.Recorded
     made: suggest.Suggestion
     proof: proof.Proof
+    covered: str
     unseen: tuple[str, ...]
 
     @functools.cached_property
@@ -76,7 +78,7 @@ def _head(result: Result) -> Iterator[str]:
     yield f"Suggested by flowledger, from what is {result.recorded.sentence()}."
     if nodes:
         yield f"Reported by {', '.join(nodes) if len(nodes) <= _NAMED else f'{len(nodes):,} nodes'}."
-    yield from result.unseen
+    yield from filter(None, (result.covered, *result.unseen))
     yield _verdict(result)[0].capitalize() + "."
     counts = [f"{reason} {result.edges.connections(rows):,}" for reason, rows in result.left_out.items()]
     if counts:
@@ -109,6 +111,8 @@ def diffs(result: Result) -> str:
 def show(screen: rich.console.Console, result: Result) -> None:
     """The report: what is suggested and not, what was left out, and the proof."""
     _say(screen, result.recorded.sentence(), "dim")
+    if result.covered:
+        screen.print(rich.text.Text(result.covered, style="dim"))
     for line in result.unseen:
         _say(screen, line, "yellow")
     _say(screen, _headline(result), "bold")
@@ -281,7 +285,7 @@ def plain(result: Result) -> dict[str, Any]:
     """All of it, for programs."""
     seen, made = result.recorded.record, result.made
     return {
-        "record": result.recorded.sentence(), "unseen": list(result.unseen),
+        "record": result.recorded.sentence(), "covered": result.covered, "unseen": list(result.unseen),
         "policies": [_policy(one, seen) for one in made.policies],
         "refusals": [
             {"group": str(one.group), "direction": str(one.direction or ""), "reason": one.reason}

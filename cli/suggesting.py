@@ -123,7 +123,12 @@ def suggested(ledger: transport.Transport, of: known.Known, asked: Asked) -> rep
         made = suggester.suggest(chosen, told)
     with output.working("replaying the record"):
         proved = proof.prove(suggester, made, of.documents, asked.wanted.kind)
-    return reporting.Result(recorded=recorded, made=made, proof=proved, unseen=tuple(_unseen(recorded, of)))
+    length = recorded.span.end - recorded.span.start
+    jobs = schedules.schedules(of.cluster, recorded.record, recorded.span.end)
+    return reporting.Result(
+        recorded=recorded, made=made, proof=proved, covered=_covered(length, jobs),
+        unseen=tuple(_unseen(length, jobs)),
+    )  # fmt: skip
 
 
 def _suggester(recorded: recording.Recorded, of: known.Known, asked: Asked) -> suggest.Suggester:
@@ -154,14 +159,14 @@ def _require_enough(recorded: recording.Recorded, asked: Asked) -> None:
 
 
 def _condition(targets: Iterable[str]) -> str:
-    """The flows that some namespaces and workloads took part in, as a filter expression."""
-    tests = []
-    for target in targets:
-        namespace, _, workload = target.partition("/")
-        for side in ("src", "dst"):
-            test = f"{side}.namespace = {_quoted(namespace)}"
-            tests.append(f"({test} and {side}.workload = {_quoted(workload)})" if workload else test)
-    return " or ".join(tests)
+    """The flows that the namespaces of some targets took part in, as a filter expression.
+
+    What one workload needs is not enough where labels do not tell its pods from those of another.
+    """
+    namespaces = dict.fromkeys(target.partition("/")[0] for target in targets)
+    return " or ".join(
+        f"{side}.namespace = {_quoted(namespace)}" for namespace in namespaces for side in ("src", "dst")
+    )
 
 
 def _quoted(text: str) -> str:
@@ -183,12 +188,23 @@ def _chosen(targets: Sequence[str], groups: Iterable[stable.Group]) -> Callable[
     )
 
 
-def _unseen(recorded: recording.Recorded, of: known.Known) -> Iterator[str]:
+def _covered(length: int, jobs: Sequence[evidence.Schedule]) -> str:
+    """What a record of that length has shown."""
+    whole = [word for word, unit in (("a day", _DAY), ("a week", _WEEK)) if length >= unit]
+    seen = sum(one.runs > 1 and 0 < one.longest <= length for one in jobs)
+    if jobs:
+        whole.append(f"the time between two runs of {seen:,} of {len(jobs):,} CronJobs")
+    return (
+        f"The record covers {', '.join(whole[:-1])}{' and ' if whole[1:] else ''}{whole[-1]}."
+        if whole
+        else ""
+    )
+
+
+def _unseen(length: int, jobs: Sequence[evidence.Schedule]) -> Iterator[str]:
     """What a record of that length cannot have shown."""
-    length = recorded.span.end - recorded.span.start
     if length < _DAY:
         yield "The record covers no whole day: what comes once a day may be missing."
     elif length < _WEEK:
         yield "The record covers no whole week: what comes once a week may be missing."
-    jobs = schedules.schedules(of.cluster, recorded.record, recorded.span.end)
     yield from evidence.unseen(jobs, length)

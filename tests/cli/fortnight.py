@@ -148,7 +148,11 @@ def test_last_days_break_only_what_was_said_before(
         ("shop/audit", "shop/db"), ("shop/audit", "shop/web"), ("shop/billing", "shop/payments"),
     }  # fmt: skip
     assert json.loads(previewed)["connections"] > 200
-    foretold = json.loads(command(*ask, "-o", "json")[1])["unseen"]
+    told = json.loads(command(*ask, "-o", "json")[1])
+    assert told["covered"] == (
+        "The record covers a day, a week and the time between two runs of 2 of 4 CronJobs."
+    )
+    foretold = told["unseen"]
     assert [one.split(" ")[1] for one in foretold] == ["shop/audit", "shop/billing"]
     assert "did not run: what it needs is not among the rules" in foretold[0]
     assert "ran once: what it does in other runs is not known" in foretold[1]
