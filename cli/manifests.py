@@ -69,10 +69,10 @@ def _about(made: suggest.Suggested) -> Iterator[str]:
 
 def _rule(
     rule: drafting.Rule, body: suggest.Body, direction: enums.Direction, seen: record.Record,
-    by_udp: frozenset[drafting.Peer],
+    by_udp: frozenset[str],
 ) -> Iterator[str]:  # fmt: skip
     """A new rule; what it rests on stands before it, and of several peers before each of them."""
-    if any(part.peer in by_udp for part in rule.parts):
+    if any(str(part.peer) in by_udp for part in rule.parts):
         yield from comments(
             ["DNS by UDP alone was seen; answers that do not fit into a packet come by TCP."], 2
         )
@@ -94,13 +94,13 @@ def _rule(
     yield textwrap.indent(manifest.text(rest).rstrip(), "    ")
 
 
-def _by_udp_alone(rules: Iterable[drafting.Rule], seen: record.Record) -> frozenset[drafting.Peer]:
+def _by_udp_alone(rules: Iterable[drafting.Rule], seen: record.Record) -> frozenset[str]:
     """The peers that ask for names, or are asked, by UDP alone."""
-    protocols: dict[drafting.Peer, set[int]] = {}
+    protocols: dict[str, set[int]] = {}
     for part in (part for rule in rules for part in rule.parts):
         edges = np.array(part.edges, np.int64)
         asked = seen.protocol[edges[seen.port[edges] == _DNS]]
-        protocols.setdefault(part.peer, set()).update(asked.tolist())
+        protocols.setdefault(str(part.peer), set()).update(asked.tolist())
     return frozenset(peer for peer, found in protocols.items() if found == {enums.Protocol.UDP})
 
 

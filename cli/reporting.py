@@ -25,7 +25,7 @@ _NAMED = 10
 """How many workloads of one refusal, and how many nodes, are named."""
 
 _HELPS = {
-    acceptance.Reason.INEXPRESSIBLE: "--kind calico",
+    acceptance.Reason.INEXPRESSIBLE: "--kind calico, or --admit inexpressible with every other protocol",
     acceptance.Reason.CROWD: "--prefixes, --widen or --everywhere, or a network set",
 }
 """What admits what was left out, where ``--admit`` is not it."""

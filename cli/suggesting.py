@@ -52,7 +52,7 @@ def wanted(
             "a Kubernetes NetworkPolicy has no tier: --tier goes with --kind calico or staged"
         )
     for word in admit:
-        _require_admissible(word, kind)
+        _require_admissible(word)
     directions = (enums.Direction(direction),) if direction else tuple(enums.Direction)
     return suggest.Wanted(
         kind=drafting.Kind(kind), tier=tier, directions=directions,
@@ -61,7 +61,7 @@ def wanted(
     )  # fmt: skip
 
 
-def _require_admissible(word: str, kind: str) -> None:
+def _require_admissible(word: str) -> None:
     """Make sure that something that is left out for a reason can be admitted by naming that."""
     if word not in ADMISSIBLE:
         if word == acceptance.Reason.CROWD:
@@ -69,8 +69,6 @@ def _require_admissible(word: str, kind: str) -> None:
                 "addresses of a crowd are admitted by --prefixes, --widen or --everywhere"
             )
         raise errors.SetupError(f"nothing is left out for {word!r}: --admit knows {', '.join(ADMISSIBLE)}")
-    if word == acceptance.Reason.INEXPRESSIBLE and kind == drafting.Kind.KUBERNETES:
-        raise errors.SetupError("a Kubernetes NetworkPolicy cannot allow such a protocol: --kind calico can")
 
 
 def run(url: str, of: known.Known, asked: Asked, form: str) -> int:

@@ -13,7 +13,7 @@ import yaml
 
 from cli import naming, registrar, suggesting
 from enrich import manifests
-from model import enums, errors
+from model import enums
 from policy import acceptance, drafting, needs
 from runtime import metrics
 from store import transport
@@ -74,11 +74,6 @@ def test_the_same_span_gives_the_same_bytes(shop: Shop, suggest: Command) -> Non
             id="reason that is none",
         ),
         pytest.param(("--admit", "crowd"), "addresses of a crowd are admitted by --prefixes", id="crowd"),
-        pytest.param(
-            ("--admit", "inexpressible"),
-            "a Kubernetes NetworkPolicy cannot allow such a protocol: --kind calico can",
-            id="protocol that the kind cannot say",
-        ),
         pytest.param(
             ("--tier", "ours"),
             "a Kubernetes NetworkPolicy has no tier: --tier goes with --kind calico or staged",
@@ -190,6 +185,27 @@ def test_what_is_admitted_is_learned_from(shop: Shop, suggest: Command) -> None:
     assert [one["reason"] for one in told["left_out"]] == ["denied"]
     rules = {one["group"]: one["rules"] for one in told["policies"]}["guest/scanner"]
     assert [port["first"] for port in rules[0]["ports"]] == [21, 22, 23, 24, 25, 26]
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        pytest.param((), None, id="left out"),
+        pytest.param(("--admit", "inexpressible"), {}, id="with every other protocol"),
+        pytest.param(("--kind", "calico"), {"protocol": "ICMP", "icmp": {"type": 8}}, id="by Calico"),
+    ],
+)
+def test_protocol_that_kubernetes_cannot_say(
+    shop: Shop, suggest: Command, words: tuple[str, ...], rule: dict[str, Any] | None
+) -> None:
+    shop.connections("shop/db", "shop/web", 0, 4, protocol=1, icmp_type=8)
+    code, printed, _ = suggest("--direction", "egress", "shop/db", *words)
+    if rule is None:
+        assert (code, _policies(printed)) == (1, {})
+        return
+    (found,) = _policies(printed)["db"]["spec"]["egress"]
+    assert code == 0
+    assert {name: found[name] for name in ("protocol", "icmp", "ports") if name in found} == rule
 
 
 @pytest.mark.parametrize(
@@ -374,11 +390,3 @@ def test_what_is_wanted_as_people_say_it(words: dict[str, Any], field: str, valu
     usual = {"kind": "kubernetes", "tier": "default", "direction": None, "admit": (),
              "bounds": needs.Bounds(), "least": "1h"}  # fmt: skip
     assert getattr(suggesting.wanted(**{**usual, **words}), field) == value
-
-
-@pytest.mark.parametrize("kind", ["calico", "staged"])
-def test_calico_can_say_every_protocol(kind: str) -> None:
-    found = suggesting.wanted(kind, "default", None, ["inexpressible"], needs.Bounds(), "1h")
-    assert found.admitted == (acceptance.Reason.INEXPRESSIBLE,)
-    with pytest.raises(errors.SetupError):
-        suggesting.wanted("kubernetes", "default", None, ["inexpressible"], needs.Bounds(), "1h")
