@@ -1,4 +1,4 @@
-"""Held-out time: what a fortnight's first days taught, put before its last days; and what was foretold.
+"""A fortnight in a ledger, its last days held out from what is learned.
 
 The traffic is made up: services that call each other all day, with a rollout in between, a daily job, a
 weekly one, one that does something else in its second week, and one that comes once a month.
@@ -15,7 +15,6 @@ from typing import Any
 
 import prometheus_client
 import pyarrow as pa
-import pytest
 
 from cli import naming, registrar
 from enrich import manifests
@@ -23,7 +22,6 @@ from model import address, columns
 from runtime import metrics
 from store import ddl, transport
 
-Command = Callable[..., tuple[object, str, str]]
 Rows = list[dict[str, Any]]
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 DAYS, LEARNED = 14, 11.2
@@ -93,6 +91,25 @@ class Fortnight:
             row |= {f"{side}_{column}": value for column, value in told.items()}
         self.flows.append(row)
 
+    def write(
+        self, ledger: transport.Transport, flows: Callable[..., pa.RecordBatch], folder: pathlib.Path
+    ) -> None:
+        """Put it into a ledger: names, objects, flows."""
+        folder.mkdir()
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+        (folder / "all.json").write_text(json.dumps({"kind": "List", "items": [space, *self.jobs]}))
+        measured = metrics.Metrics(prometheus_client.CollectorRegistry())
+        named = naming.Naming(measured)
+        named.follow(manifests.Folder(folder))
+        registrar.Registrar(named, ledger, measured).step()
+        ledger.insert("flows", flows(*self.flows))
+        sets = [{"labels_id": number, "labels": labels} for number, labels in self.labels.items()]
+        for table, rows in (("endpoints", self.claims), ("label_sets", sets)):
+            schema = ddl.TABLES[table]
+            ledger.insert(
+                table, columns.batch(schema, {one.name: [row[one.name] for row in rows] for one in schema})
+            )
+
 
 def _job(name: str, schedule: str) -> dict[str, Any]:
     template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": []}}
@@ -100,77 +117,3 @@ def _job(name: str, schedule: str) -> dict[str, Any]:
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": "shop"},
         "spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": template}}},
     }  # fmt: skip
-
-
-@pytest.fixture
-def fortnight(
-    ledger: transport.Transport, flows: Callable[..., pa.RecordBatch], tmp_path: pathlib.Path
-) -> Fortnight:
-    made = Fortnight()
-    made.job("backup", 201, 0.5, 1, [[("db", 5432)]])
-    made.job("report", 202, 3.2, 7, [[("db", 5432)]])
-    made.job("billing", 203, 5.6, 7, [[("db", 5432)], [("db", 5432), ("payments", 443)]])
-    made.job("audit", 204, 12.5, 0, [[("db", 5432), ("web", 8080)]])
-    folder = tmp_path / "objects"
-    folder.mkdir()
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
-    (folder / "all.json").write_text(json.dumps({"kind": "List", "items": [space, *made.jobs]}))
-    measured = metrics.Metrics(prometheus_client.CollectorRegistry())
-    named = naming.Naming(measured)
-    named.follow(manifests.Folder(folder))
-    registrar.Registrar(named, ledger, measured).step()
-    ledger.insert("flows", flows(*made.flows))
-    sets = [{"labels_id": number, "labels": labels} for number, labels in made.labels.items()]
-    for table, schema, rows in (
-        ("endpoints", ddl.ENDPOINTS, made.claims), ("label_sets", ddl.LABEL_SETS, sets)
-    ):  # fmt: skip
-        ledger.insert(
-            table, columns.batch(schema, {one.name: [row[one.name] for row in rows] for one in schema})
-        )
-    return made
-
-
-def test_last_days_break_only_what_was_said_before(
-    command: Command, url: str, fortnight: Fortnight, tmp_path: pathlib.Path
-) -> None:
-    left = f"{(DAYS - LEARNED) * 24}h"
-    ask = ("policy", "suggest", "--ledger", url, "--since", f"{DAYS}d", "--until", left)
-    code, printed, report = command(*ask)
-    assert code == 0
-    (tmp_path / "suggested.yaml").write_text(printed)
-    code, previewed, _ = command(
-        "policy", "preview", str(tmp_path / "suggested.yaml"), "--ledger", url, "--since", left, "-o", "json",
-        "--fail-on-denied",
-    )  # fmt: skip
-    assert code == 1
-    denied = json.loads(previewed)["newly_denied"]
-    assert {(one["source"], one["destination"]) for one in denied} == {
-        ("shop/audit", "shop/db"), ("shop/audit", "shop/web"), ("shop/billing", "shop/payments"),
-    }  # fmt: skip
-    assert json.loads(previewed)["connections"] > 200
-    told = json.loads(command(*ask, "-o", "json")[1])
-    assert told["covered"] == (
-        "The record covers a day, a week and the time between two runs of 2 of 4 CronJobs."
-    )
-    foretold = told["unseen"]
-    assert [one.split(" ")[1] for one in foretold] == ["shop/audit", "shop/billing"]
-    assert "did not run: what it needs is not among the rules" in foretold[0]
-    assert "ran once: what it does in other runs is not known" in foretold[1]
-    for sentence in foretold:
-        assert sentence in " ".join(report.split())
-        assert sentence in " ".join(printed.replace("#", "").split())
-
-
-def test_learned_days_break_nothing(
-    command: Command, url: str, fortnight: Fortnight, tmp_path: pathlib.Path
-) -> None:
-    """The rollout in their middle is no matter to the selectors."""
-    left = f"{(DAYS - LEARNED) * 24}h"
-    printed = command("policy", "suggest", "--ledger", url, "--since", f"{DAYS}d", "--until", left)[1]
-    assert "pod-template-hash" not in printed
-    (tmp_path / "suggested.yaml").write_text(printed)
-    code, _, _ = command(
-        "policy", "preview", str(tmp_path / "suggested.yaml"), "--ledger", url, "--since", f"{DAYS}d",
-        "--until", left, "--fail-on-denied",
-    )  # fmt: skip
-    assert code == 0

@@ -87,6 +87,7 @@ def test_head_says_what_it_was_made_of(shop: Shop, suggest: Command) -> None:
 # Suggested by flowledger, from what is recorded: 4 days of the 14 days asked for, from 2026-01-02 12:00:00
 #   to 2026-01-06 12:00:03 UTC; 100 % complete: nothing lost, nothing discarded.
 # Reported by node-1.
+# The record covers a day.
 # The record covers no whole week: what comes once a week may be missing.
 # Proof: all 3 accepted edges, 23 connections, stay allowed.
 # Connections that were left out: denied 3, scan 6."""

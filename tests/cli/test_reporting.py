@@ -47,6 +47,7 @@ def test_report_fits_a_small_terminal(shop: Shop, suggest: Command, monkeypatch:
     assert _lines(suggest("-o", "table")[1]) == [
         "recorded: 4 days of the 14 days asked for, from 2026-01-02 12:00:00 to",
         "2026-01-06 12:00:03 UTC; no report of how complete it is",
+        "The record covers a day.",
         "The record covers no whole week: what comes once a week may be missing.",
         "3 policies suggested: 3 new, 0 changed",
         " NetworkPolicy   selects    ingress   egress    confidence",

@@ -157,7 +157,7 @@ def test_other_workloads_have_no_schedule() -> None:
 def test_job_that_nobody_has_declared_is_said_to_be_one() -> None:
     """What is said of it is a sentence of its own, without its times."""
     assert evidence.unseen(_found(seen=(_variant("gone", 1),)), DAY) == [
-        "CronJob shop/gone ran once: what it does in other runs is not known"
+        "CronJob shop/gone ran once: what it does in other runs is not known."
     ]
 
 

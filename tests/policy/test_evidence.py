@@ -109,7 +109,9 @@ WAITS = "waits longer between two runs than the record is long"
     ],
 )  # fmt: skip
 def test_runs_that_were_not_seen(schedule: evidence.Schedule, said: list[str]) -> None:
-    assert evidence.unseen([schedule], 14 * DAY) == [f"CronJob shop/report (0 3 * * 0) {one}" for one in said]
+    assert evidence.unseen([schedule], 14 * DAY) == [
+        f"CronJob shop/report (0 3 * * 0) {one}." for one in said
+    ]
 
 
 def test_each_schedule_is_told_by_its_name() -> None:
