@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Collection
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -196,26 +195,17 @@ def _failed(seen: record.Record) -> Mask:
 def _scans(seen: record.Record, failed: Mask) -> Mask:
     """All that a scan has tried, also what it has found."""
     src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))
-    port = seen.protocol.astype(np.int64) << 16 | seen.port
-    ports = _tried(_together(src, dst), port, failed, _PORTS_OF_A_SCAN)
-    return ports | _tried(_together(src, port), dst, failed, _ENDS_OF_A_SCAN)
+    port = record.distinct(seen.protocol, seen.port)[1]
+    ports = _tried(record.distinct(src, dst)[1], port, failed, _PORTS_OF_A_SCAN)
+    return ports | _tried(record.distinct(src, port)[1], dst, failed, _ENDS_OF_A_SCAN)
 
 
-def _tried(of: Rows, what: npt.NDArray[np.int64], failed: Mask, least: int) -> Mask:
+def _tried(of: Rows, what: Rows, failed: Mask, least: int) -> Mask:
     """Edges of those that have tried so many different things in vain, and more than not in vain."""
-    first = np.unique(_together(of, what, failed), return_index=True)[1]
+    first = record.distinct(of, what, failed)[0]
     count = int(of.max(initial=-1)) + 1
     vain, well = (np.bincount(of[first[failed[first] == one]], minlength=count) for one in (True, False))
     found: Mask = ((vain >= least) & (vain > well))[of]
-    return found
-
-
-def _together(*columns: npt.NDArray[Any]) -> Rows:
-    """A number for each different combination of values."""
-    found = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        values, codes = np.unique(column, return_inverse=True)
-        found = np.unique(found * max(len(values), 1) + codes, return_inverse=True)[1].astype(np.int64)
     return found
 
 
@@ -228,8 +218,9 @@ def _replies(seen: record.Record, open_: Mask) -> Mask:
     """High ports of clients, of a pair of which the request the other way is known."""
     high = (seen.port >= _EPHEMERAL) & np.isin(seen.protocol, _WITH_PORTS) & ~_declared(seen)
     src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))
-    there, back = np.split(_together(
-        np.concatenate([src, dst]), np.concatenate([dst, src]), np.concatenate([seen.protocol, seen.protocol])
-    ), 2)  # fmt: skip
+    if not high.any():
+        return high
+    pairs = np.concatenate([src, dst]), np.concatenate([dst, src]), np.tile(seen.protocol, 2)
+    there, back = np.split(record.distinct(*pairs)[1], 2)
     found: Mask = high & np.isin(back, there[open_ & ~high])
     return found

@@ -22,6 +22,8 @@ Codes = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
 
+_MOST = 2**62
+"""Of so many combinations of numbers each has a number of its own."""
 _TEXTS = ("kind", "namespace", "workload_kind", "workload", "pod")
 
 
@@ -222,10 +224,7 @@ def _ends(
     What nobody has heard of yet is put into ``variants`` and ``outside``.
     """
     coded = [_coded(found, f"{side}_{name}") for name in (*_TEXTS, "labels_id", "address")]
-    key = np.zeros(len(found), np.int64)
-    for codes, values in coded:
-        _, key = np.unique(key * (len(values) + 1) + codes, return_inverse=True)
-    _, first, of = np.unique(key, return_index=True, return_inverse=True)
+    first, of = distinct(*(codes for codes, _ in coded))
     keys: list[Any] = []
     for row in zip(
         *([values[code] for code in codes[first].tolist()] for codes, values in coded), strict=True
@@ -243,6 +242,21 @@ def _ends(
                 workload=owner, labels_id=labels_id, labels=labels.get(labels_id, {})
             )
     return keys, of
+
+
+def distinct(*columns: npt.NDArray[np.integer[Any] | np.bool_]) -> tuple[Rows, Rows]:
+    """The first row of each different combination of numbers, and which combination each row has."""
+    key, size = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns:
+        low = int(column.min(initial=0))
+        codes, count = column.astype(np.int64) - low, int(column.max(initial=0)) - low + 1
+        if size * count > _MOST:
+            codes = np.unique(codes, return_inverse=True)[1]
+            key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+            size, count = int(key.max(initial=0)) + 1, int(codes.max(initial=0)) + 1
+        key, size = key * count + codes, size * count
+    _, first, of = np.unique(key, return_index=True, return_inverse=True)
+    return first.astype(np.int64), of.astype(np.int64)
 
 
 def _coded(found: pa.Table, name: str) -> tuple[Ints, list[Any]]:

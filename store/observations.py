@@ -112,7 +112,13 @@ def _from_flows(ledger: transport.Transport, span: counting.Span, condition: fil
     family = f"if({_IPV4.format('dst_address')}, 4, 6)"
     sql = _grouped(
         found.select("edge", *_ENDS, *_SAID, "icmp_type", "icmp_code", *_SUMMED, "time"),
-        {"icmp_type": "icmp_type", "icmp_code": "icmp_code", "family": f"toUInt8({family})"},
+        {
+            "icmp_type": "icmp_type",
+            "icmp_code": "icmp_code",
+            "family": f"toUInt8({family})",
+            "src_address": _address("src"),
+            "dst_address": _address("dst"),
+        },
         {"first_seen": "min(time)", "last_seen": "max(time)", "hours": f"groupUniqArray({_hour('time')})"},
     )
     return _shaped(counting.ask(ledger, sql, found.parameters))
@@ -162,11 +168,6 @@ def _grouped(rows: str, more: dict[str, str], seen: dict[str, str]) -> str:
     """
     keys = {name: name for name in _BESIDE_HASH} | more
     told = {name: f"any({name})" for name in (*_ENDS, *_SAID) if name not in keys}
-    for side in _SIDES:
-        named = f"{side}_workload = '' AND {side}_pod = ''"
-        told[f"{side}_pod"] = f"any(if({side}_workload = '', toString({side}_pod), ''))"
-        keys[f"{side}_address"] = f"if({named} OR {side}_kind IN ({_LISTED}), {side}_address, toIPv6('::'))"
-        del told[f"{side}_address"]
     told |= {
         "connections": "toInt64(sum(connections_started))",
         "forward_packets": "toInt64(sum(forward_packets))",
@@ -174,15 +175,23 @@ def _grouped(rows: str, more: dict[str, str], seen: dict[str, str]) -> str:
         "bytes": "toInt64(sum(forward_bytes) + sum(reverse_bytes))",
     } | seen  # fmt: skip
     listed = ", ".join(f"{how} AS {name}_found" for name, how in (keys | told).items())
-    named_all = ", ".join(
-        f"toString({name}_found) AS {name}" if name in _TEXTS else f"{name}_found AS {name}"
-        for name in keys | told
-    )
+    named = {name: f"toString({name}_found)" if name in _TEXTS else f"{name}_found" for name in keys | told}
+    for side in _SIDES:  # rows of flows have a name that edges do not
+        named[f"{side}_pod"] = f"if({side}_workload_found = '', toString({side}_pod_found), '')"
+        named[f"{side}_address"] = _address(side, "_found")
     return (
-        f"SELECT {named_all} FROM (SELECT {listed} FROM ({rows}) "
-        f"GROUP BY {', '.join(f'{name}_found' for name in keys)} "
+        f"SELECT {', '.join(f'{how} AS {name}' for name, how in named.items())} "
+        f"FROM (SELECT {listed} FROM ({rows}) GROUP BY {', '.join(f'{name}_found' for name in keys)} "
         "HAVING connections_found > 0 OR bytes_found > 0)"
     )
+
+
+def _address(side: str, suffix: str = "") -> str:
+    """The address of an end that is known by it, or that may have several."""
+    workload, pod, kind, address = (
+        f"{side}_{part}{suffix}" for part in ("workload", "pod", "kind", "address")
+    )
+    return f"if(({workload} = '' AND {pod} = '') OR {kind} IN ({_LISTED}), {address}, toIPv6('::'))"
 
 
 def _hour(time: str) -> str:
