@@ -62,6 +62,8 @@ _ENDS_OF_A_SCAN = 10
 """The same of destinations at one port."""
 _EPHEMERAL = 32_768
 """From here on Linux takes ports for clients (net.ipv4.ip_local_port_range)."""
+_ONCE = 2
+"""So many connections at a port of a client: it may be given it again."""
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
 _WITH_HANDSHAKE = (enums.Protocol.TCP, enums.Protocol.SCTP)
 _ALONE = "Pod"
@@ -128,6 +130,8 @@ def accepted(
             which = test() & open_
             reasons[which] = reason
             open_ &= ~which
+    # no policy has a port 0: what is admitted in its stead would be all ports
+    reasons[open_ & np.isin(seen.protocol, _WITH_PORTS) & (seen.port == 0)] = Reason.INEXPRESSIBLE
     return Accepted(reasons, relevant)
 
 
@@ -215,12 +219,17 @@ def _owner_keys(seen: record.Record, ends: record.Codes) -> npt.NDArray[np.int64
 
 
 def _replies(seen: record.Record, open_: Mask) -> Mask:
-    """High ports of clients, of a pair of which the request the other way is known."""
+    """High ports of clients, of a pair of which the request the other way is known.
+
+    A client has a port for one connection: one that came again is somebody's who listens.
+    """
     high = (seen.port >= _EPHEMERAL) & np.isin(seen.protocol, _WITH_PORTS) & ~_declared(seen)
-    src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))
     if not high.any():
         return high
+    src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))
+    listening = record.distinct(dst, seen.protocol, seen.port)[1]
+    once = np.bincount(listening, weights=seen.connections)[listening] <= _ONCE
     pairs = np.concatenate([src, dst]), np.concatenate([dst, src]), np.tile(seen.protocol, 2)
     there, back = np.split(record.distinct(*pairs)[1], 2)
-    found: Mask = high & np.isin(back, there[open_ & ~high])
+    found: Mask = high & once & np.isin(back, there[open_ & ~high])
     return found

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from model import enums, policyhit
-from policy import objects, record, stable
+from policy import kubernetes, objects, record, stable
 
 Body = dict[str, Any]
 
 _INGRESS = enums.Direction.INGRESS
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
+_ANY_POD = f"{kubernetes.ORCHESTRATOR_LABEL} == 'k8s'"
 _CALICO_NAMESPACE = "projectcalico.org/name"
 _ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
 
@@ -211,8 +212,11 @@ def policy(
 
 
 def full_name(kind: Kind, tier: str, name: str) -> str:
-    """The name that a policy has in its manifest; Calico wants the tier before it, except the default one."""
-    if kind is Kind.KUBERNETES or tier == objects.DEFAULT_TIER:
+    """The name that a policy has in its manifest.
+
+    Calico wants the tier before it; the default one only where the name has a dot (ValidateTieredPolicyName).
+    """
+    if kind is Kind.KUBERNETES or (tier == objects.DEFAULT_TIER and "." not in name):
         return name
     return policyhit.in_tier(name, tier)
 
@@ -258,5 +262,5 @@ def _calico_port(port: Port) -> str | int:
 
 
 def _selector(labels: Iterable[tuple[str, str]]) -> str:
-    """Labels as Calico asks for them; the empty text would be anybody, inside the cluster and outside."""
-    return " && ".join(f"{label} == '{value}'" for label, value in labels) or "all()"
+    """Labels as Calico asks for them; without any it is all pods, and no network set or anybody outside."""
+    return " && ".join(f"{label} == '{value}'" for label, value in labels) or _ANY_POD

@@ -123,7 +123,7 @@ class Needs:
     def _of_pods(self, pods: Mapping[stable.Group, _Ports]) -> list[drafting.Rule]:
         """Pods by the ports that they have in common."""
         alike: dict[tuple[drafting.Port, ...], list[drafting.Part]] = {}
-        for group, ports in sorted(pods.items(), key=lambda item: (item[0].namespace, item[0].name)):
+        for group, ports in sorted(pods.items(), key=lambda item: _place(item[0])):
             ports = _ranged(ports)
             edges = _edges(ports)
             all_of_them = f"no label names its pods: all pods of namespace {group.namespace} are meant"
@@ -216,6 +216,8 @@ class Needs:
             if nodes := sorted({self._nodes[at] for at in those if at in self._nodes}):
                 names = ", ".join(nodes[:_NAMED]) + (" …" if len(nodes) > _NAMED else "")
                 note = _notes(note, f"addresses of nodes, which come and go: {names}")
+            if any(self._seen.kinds[at] == enums.EndpointKind.AMBIGUOUS for at in those):
+                note = _notes(note, "nobody knows for certain whose these addresses were")
             peer = drafting.Peer(networks=nets, note=_notes(note, *self._gaps(ports, rows)))
             rules.append(drafting.Rule((drafting.Part(peer, tuple(rows)),), ports))
         return _needed(sorted(rules, key=_order)), crowd
@@ -296,8 +298,14 @@ def _notes(*some: str) -> str:
     return "; ".join(filter(None, some))
 
 
-def _order(one: drafting.Rule) -> tuple[str, tuple[drafting.Port, ...]]:
-    return str(one.parts[0].peer), one.ports
+def _order(one: drafting.Rule) -> tuple[object, ...]:
+    peer = one.parts[0].peer
+    return str(peer), _place(peer.group) if peer.group else (), one.ports
+
+
+def _place(group: stable.Group) -> tuple[str, ...]:
+    """The order of groups; there may be workloads of one name and several kinds."""
+    return group.namespace, group.name, group.workloads[0].kind
 
 
 def _edges(ports: _Ports) -> tuple[int, ...]:

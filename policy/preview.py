@@ -162,8 +162,18 @@ def identity(document: manifest.Document) -> Object:
     cluster_wide = document.kind in CLUSTER_WIDE
     place = "" if cluster_wide else namespace.text() if namespace else "default"
     group = _CALICO[0] if document.group in _CALICO else document.group
-    return group, document.kind, place, name.text() if name else ""
+    text = name.text() if name else ""
+    if (group, document.kind) in _TIERED:  # as Calico stores them up to 3.31
+        text = text.removeprefix(f"{objects.DEFAULT_TIER}.")
+    return group, document.kind, place, text
 
+
+_TIERED = frozenset(
+    (_CALICO[0], kind) for kind in (
+        "NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"
+    )
+)  # fmt: skip
+"""Policies whose name may have that of their tier before it."""
 
 CLUSTER_WIDE = frozenset({
     "Namespace", "Node", "Tier", "Profile", "HostEndpoint", "IPPool", "GlobalNetworkPolicy",

@@ -9,7 +9,10 @@ import numpy as np
 
 from model import cluster, manifest
 from policy import drafting, evaluate, parse, preview, suggest, world
-from policy.record import Codes, Ints, Rows
+from policy.record import Codes, Ints, Mask, Rows
+
+_AT_ONCE = 1_000_000
+"""So many pairs are judged at once, which bounds the memory that it takes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +68,13 @@ def prove(
     engine = suggester.replay.engine(policies)
     outcome, before = suggester.replay.judge(engine), suggester.before
     mask, new = accepted.mask, outcome.denied & ~before.denied
-    pairs, used = _pairs(suggester, made)
+    open_ = _open(suggester, made, engine)
     return Proof(
         edges=int(mask.sum()), connections=int(seen.connections[mask].sum()),
         lost=tuple(np.flatnonzero(mask & new).tolist()),
         denied_already=tuple(np.flatnonzero(mask & outcome.denied & before.denied).tolist()),
         left_out=tuple(np.flatnonzero(accepted.relevant & ~mask & new).tolist()),
-        pairs_before=_reached(suggester.engine, pairs), pairs_after=_reached(engine, pairs), pairs_used=used,
+        pairs_before=open_.before, pairs_after=open_.after, pairs_used=open_.used,
     )  # fmt: skip
 
 
@@ -80,12 +83,21 @@ def applied(made: suggest.Suggestion) -> list[manifest.Document]:
     return [manifest.Document(f"suggestion for {one.group}", 1, dict(one.body)) for one in made.policies]
 
 
-def _pairs(suggester: suggest.Suggester, made: suggest.Suggestion) -> tuple[evaluate.Edges, int]:
-    """Each group with each port that another serves, if one of the two is among those asked about.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Open:
+    """Pairs of groups that can reach each other, at each port that one of them serves.
 
-    Returns:
-        These pairs; and how many of them the accepted edges are.
+    Attributes:
+        before: How many can now; and ``after`` how many then.
+        used: How many of these the accepted edges are.
     """
+
+    before: int
+    after: int
+    used: int
+
+
+def _open(suggester: suggest.Suggester, made: suggest.Suggestion, then: evaluate.Engine) -> _Open:
     seen, of = suggester.replay.seen, suggester.group_of
     asked = set(made.groups)
     ours = np.array([group in asked for group in suggester.groups], bool)
@@ -94,17 +106,27 @@ def _pairs(suggester: suggest.Suggester, made: suggest.Suggestion) -> tuple[eval
     between = rows[seen.src[rows] >= 0]
     met = np.unique(np.vstack([of[seen.src[between]], _ports(suggester, between)]), axis=1)
     one_of = np.unique(of, return_index=True)[1].astype(np.int32)  # a variant for each group
+    step = max(_AT_ONCE // max(len(one_of), 1), 1)
+    counts = np.zeros(2, np.int64)
+    for start in range(0, served.shape[1], step):
+        pairs = _pairs(suggester, one_of, ours, served[:, start : start + step])
+        counts += [_reached(engine, pairs) for engine in (suggester.engine, then)]
+    used = int(((ours[met[0]] | ours[met[1]]) & (met[0] != met[1])).sum())
+    return _Open(int(counts[0]), int(counts[1]), used)
+
+
+def _pairs(suggester: suggest.Suggester, one_of: Codes, ours: Mask, served: Ints) -> evaluate.Edges:
+    """Each group with each of some ports, if one of the two is among those asked about."""
     src = np.tile(np.arange(len(one_of)), served.shape[1])
     dst, protocol, port, icmp_type = (np.repeat(row, len(one_of)) for row in served)
     kept = (ours[src] | ours[dst]) & (src != dst)
     zero = np.zeros(int(kept.sum()), np.int32)
-    pairs = evaluate.Edges(
-        ends=_ends(suggester.replay.cluster, len(seen.variants)),
+    return evaluate.Edges(
+        ends=_ends(suggester.replay.cluster, len(suggester.replay.seen.variants)),
         src=one_of[src[kept]], dst=one_of[dst[kept]],
         protocol=protocol[kept], src_port=zero, dst_port=port[kept], icmp_type=icmp_type[kept],
         icmp_code=zero,
     )  # fmt: skip
-    return pairs, int(((ours[met[0]] | ours[met[1]]) & (met[0] != met[1])).sum())
 
 
 def _ports(suggester: suggest.Suggester, rows: Rows) -> Ints:

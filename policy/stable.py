@@ -39,6 +39,7 @@ _KNOWN = (
 )  # fmt: skip
 """Labels by which people name workloads, the first choice first."""
 _MOST_LABELS = 4
+_NAMED = 5
 
 
 _Part = tuple[record.Workload, ...]
@@ -68,6 +69,9 @@ class Group:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.workloads[0]))  # a workload is in one group alone
 
 
 def groups(variants: Sequence[record.Variant]) -> list[Group]:
@@ -167,6 +171,7 @@ def _warning(part: Sequence[record.Workload], labels: Iterable[tuple[str, str]])
     if passing:
         return f"only {' and '.join(passing)} tells its pods from others, which a release may change"
     if len(part) > 1:
-        names = ", ".join(one.name for one in part)
+        names = ", ".join(one.name for one in part[:_NAMED])
+        names += f" and {len(part) - _NAMED:,} more" if len(part) > _NAMED else ""
         return f"the labels of {names} do not tell their pods apart: what one of them needs all may do"
     return ""

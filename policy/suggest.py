@@ -8,6 +8,7 @@ workload's name. So a second run, with the first one's policies in force, sugges
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ from policy import (
     acceptance,
     drafting,
     edits,
+    names,
     needs,
     objects,
     parse,
@@ -145,6 +147,8 @@ class Suggester:
         self.groups = stable.groups(seen.variants)
         self._needs = needs.Needs(seen, self.groups, known, wanted.bounds)
         number = {one: i for i, group in enumerate(self.groups) for one in group.workloads}
+        self._names, self._taken_names = names.Names(self.groups), self._taken()
+        self._by_pods = self._selecting()
         self.group_of = np.array([number[one.workload] for one in seen.variants], np.int32)
 
     def suggest(
@@ -287,36 +291,35 @@ class Suggester:
         }
         before = self._about(group, members)
         if before is None:
-            body = drafting.policy(kind, tier, group, self._free_name(group), bodies)
+            name = self._names.free(group, self._taken_names[group.namespace])
+            body = drafting.policy(kind, tier, group, name, bodies)
         else:
             body = _extended(before, kind, bodies)
         return Suggested(group, body, before, rules, decides)
 
+    def _selecting(self) -> dict[tuple[str, bytes], str]:
+        """The policies of the wanted kind and tier, by their namespace and the pods that they select."""
+        labels, count = self.engine.world.labels, len(self._seen.variants)
+        found: dict[tuple[str, bytes], str] = {}
+        for policy in sorted(self._existing, key=lambda one: one.name):
+            if policy.tier == self._wanted.tier:
+                matched = np.flatnonzero(labels.matching(policy.subjects)[labels.codes[:count]])
+                found.setdefault((policy.namespace, matched.tobytes()), policy.identity)
+        return found
+
     def _about(self, group: stable.Group, members: Sequence[int]) -> Body | None:
         """A policy of the wanted kind and tier that selects the pods of a group and no others."""
-        labels = self.engine.world.labels
-        for policy in sorted(self._existing, key=lambda one: one.name):
-            if policy.namespace != group.namespace or policy.tier != self._wanted.tier:
-                continue
-            matched = labels.matching(policy.subjects)[labels.codes[: len(self._seen.variants)]]
-            if np.array_equal(np.flatnonzero(matched), np.array(members)):
-                return self._bodies[policy.identity]
-        return None
+        identity = self._by_pods.get((group.namespace, np.array(members, np.int64).tobytes()))
+        return self._bodies[identity] if identity else None
 
-    def _free_name(self, group: stable.Group) -> str:
-        """The name of the first workload, with its kind where it is taken."""
-        words = {self._word, objects.STAGED.get(self._word)}  # a staged one is to take its namesake's place
-        taken = {
-            one.name for one in self.engine.policies.policies
-            if one.kind in words and one.namespace == group.namespace
-        }  # fmt: skip
-        same = [one for one in self.groups if one.namespace == group.namespace and one.name == group.name]
-        kinds = "" if len(same) == 1 else f"-{group.workloads[0].kind.lower()}"
-        candidates = [f"{group.name}{kinds}", *(f"{group.name}{kinds}-{i}" for i in range(2, len(taken) + 3))]
-        return next(
-            name for name in candidates
-            if drafting.full_name(self._wanted.kind, self._wanted.tier, name) not in taken
-        )  # fmt: skip
+    def _taken(self) -> dict[str, set[str]]:
+        """The names of policies, by namespace; a staged one is to take its namesake's place."""
+        words = {self._word, objects.STAGED.get(self._word)}
+        found: dict[str, set[str]] = collections.defaultdict(set)
+        for one in self.engine.policies.policies:
+            if one.kind in words:
+                found[one.namespace] |= {one.name, one.name.removeprefix(f"{self._wanted.tier}.")}
+        return found
 
 
 def _require_closing(policies: objects.PolicySet, tier: str) -> None:

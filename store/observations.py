@@ -157,8 +157,11 @@ def _hours(
     found = counting.ask(ledger, sql, by_hour.parameters)
     known = columns.numbers(found.column("edge").combine_chunks())
     wanted = columns.numbers(edges.combine_chunks())
-    at = np.searchsorted(known, wanted)
-    return found.column("hours").combine_chunks().take(columns.array(at.astype(np.int64), pa.int64()))
+    none = pa.array([[]], pa.list_(pa.uint32()))
+    listed = pa.concat_arrays([found.column("hours").combine_chunks().cast(none.type), none])
+    at = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+    there = known[at] == wanted if len(known) else np.zeros(len(wanted), bool)  # or it has gone meanwhile
+    return listed.take(columns.array(np.where(there, at, len(known)).astype(np.int64), pa.int64()))
 
 
 def _grouped(rows: str, more: dict[str, str], seen: dict[str, str]) -> str:

@@ -202,23 +202,28 @@ def test_what_a_scan_found_counts_if_scans_are_admitted() -> None:
 HIGH = 40_000
 
 
+def _high(src: str, dst: str) -> observed.Edge:
+    """To a port of a client, as replies are."""
+    return edge(src, dst, HIGH, connections=1)
+
+
 @pytest.mark.parametrize(
     ("edges", "reasons"),
     [
-        pytest.param([edge("web", "db", 5432), edge("db", "web", HIGH)], ["", "reply"], id="reply"),
-        pytest.param([edge("db", "web", HIGH)], [""], id="no request is known"),
-        pytest.param([edge("web", "db", 5432, **SILENT), edge("db", "web", HIGH)], ["unanswered", ""],
+        pytest.param([edge("web", "db", 5432), _high("db", "web")], ["", "reply"], id="reply"),
+        pytest.param([_high("db", "web")], [""], id="no request is known"),
+        pytest.param([edge("web", "db", 5432, **SILENT), _high("db", "web")], ["unanswered", ""],
                      id="request that nothing is learned from"),
-        pytest.param([edge("web", "db", 5432, protocol=UDP), edge("db", "web", HIGH)], ["", ""],
+        pytest.param([edge("web", "db", 5432, protocol=UDP), _high("db", "web")], ["", ""],
                      id="request of another protocol"),
         pytest.param([edge("web", "db", 5432), edge("db", "web", 32_767)], ["", ""], id="no client's port"),
         pytest.param([edge("db", "web", 80), edge("web", "db", 50_000)], ["", ""], id="declared port"),
-        pytest.param([edge("web", "db", HIGH), edge("db", "web", HIGH)], ["", ""], id="high ports alone"),
-        pytest.param([edge("web", "203.0.113.9", 443), edge("203.0.113.9", "web", HIGH)], ["", "reply"],
+        pytest.param([_high("web", "db"), _high("db", "web")], ["", ""], id="high ports alone"),
+        pytest.param([edge("web", "203.0.113.9", 443), _high("203.0.113.9", "web")], ["", "reply"],
                      id="from outside"),
-        pytest.param([edge("203.0.113.9", "web"), edge("web", "203.0.113.9", HIGH)], ["", "reply"],
+        pytest.param([edge("203.0.113.9", "web"), _high("web", "203.0.113.9")], ["", "reply"],
                      id="to the outside"),
-        pytest.param([edge("web", "203.0.113.9", 443), edge("203.0.113.8", "web", HIGH)], ["", ""],
+        pytest.param([edge("web", "203.0.113.9", 443), _high("203.0.113.8", "web")], ["", ""],
                      id="from somebody else"),
     ],
 )  # fmt: skip
@@ -274,3 +279,21 @@ def test_what_is_gone_may_come_again_under_another_name(groups: list[int], reaso
     seen = observed.seen(variants, [edge("job-1", "web")])
     found = acceptance.accepted(seen, END, groups=np.array(groups, np.int32))
     assert [str(one or "") for one in found.reasons] == [reason]
+
+
+def test_port_that_no_policy_can_have_is_never_admitted() -> None:
+    one = edge("web", "db", 0, protocol=UDP, verdict="allowed")
+    assert _reasons([one]) == _reasons([one], list(acceptance.Reason)) == ["inexpressible"]
+
+
+@pytest.mark.parametrize(
+    ("back", "reason"),
+    [
+        pytest.param([edge("db", "web", 50_051, connections=1)], "reply", id="a port of one connection"),
+        pytest.param([edge("db", "web", 50_051, connections=50)], "", id="a port that came again"),
+        pytest.param([edge("db", "web", 50_051, connections=1), edge("203.0.113.9", "web", 50_051)], "",
+                     id="a port that others ask too"),
+    ],
+)  # fmt: skip
+def test_reply_is_to_a_port_of_one_connection(back: list[observed.Edge], reason: str) -> None:
+    assert _reasons([edge("web", "db", 5432), *back])[1] == reason

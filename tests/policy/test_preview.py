@@ -444,6 +444,15 @@ def test_object_is_known_by_what_it_is(one: Body, other: Body, same: bool) -> No
     assert (preview.identity(there[0]) == preview.identity(changed[-1])) is same
 
 
+def test_stored_policy_may_have_its_tier_before_its_name() -> None:
+    """So Calico stores those of the default tier up to 3.31, and serves them without."""
+    stored = {**STORED, "metadata": {"name": "default.p", "namespace": "shop"}}
+    served = _calico("NetworkPolicy", "p", "shop", selector="all()", types=["Egress"])
+    assert [one.body for one in preview.changed(_documents(stored), _documents(served))] == [served]
+    tiered = {**STORED, "metadata": {"name": "ours.p", "namespace": "shop"}}
+    assert len(preview.changed(_documents(tiered), _documents(served))) == 2
+
+
 def test_stored_policy_comes_as_it_is_served() -> None:
     before = _documents(SHOP, STORED)
     after = preview.changed(before, _documents(_calico("NetworkPolicy", "p", "shop", ingress=_allow())))

@@ -15,6 +15,7 @@ import yaml
 from kubernetes import client
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import observed
 import records
 
 from model import cluster, enums, errors, manifest
@@ -236,3 +237,41 @@ def test_tier_in_which_policies_would_close_nothing_is_refused(tier: str, becaus
         suggest.Suggester(
             maker.record(), records.END, [*maker.documents, manifest.Document("t", 1, body)], AROUND, wanted
         )
+
+
+def test_policies_about_the_same_pods_are_found_and_names_of_others_left() -> None:
+    """Two kinds of one name, a policy about other pods that has a name, and has its tier before it."""
+    pods = [
+        observed.pod("web", labels={"app": "a"}),
+        observed.pod("web", kind="StatefulSet", labels={"app": "b"}),
+        observed.pod("web-2", labels={"app": "c"}), observed.pod("db"),
+    ]  # fmt: skip
+    seen = observed.seen(pods, [observed.edge(i, "db", 5432) for i in range(3)])
+    there = {
+        "apiVersion": "crd.projectcalico.org/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "default.web-2", "namespace": "shop"},
+        "spec": {"selector": "app == 'other'", "types": ["Ingress"]},
+    }  # fmt: skip
+    mine = {
+        "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+        "metadata": {"name": "mine", "namespace": "shop"},
+        "spec": {"selector": "app == 'db'", "types": ["Egress"]},
+    }  # fmt: skip
+    wanted = suggest.Wanted(kind=drafting.Kind.CALICO)
+    documents = observed.documents(there, mine)
+    made = suggest.Suggester(seen, observed.END, documents, AROUND, wanted).suggest()
+    named = {one.body["metadata"]["name"]: dict(one.group.labels)["app"] for one in made.policies}
+    assert named == {"mine": "db", "web-deployment": "a", "web-statefulset": "b", "web-2-2": "c"}
+    assert len(proof.applied(made)) == len({preview.identity(one) for one in proof.applied(made)})
+
+
+@pytest.mark.parametrize("kind", drafting.Kind)
+def test_peer_without_labels_is_pods_and_no_network_set(kind: drafting.Kind) -> None:
+    """A set of the same namespace may have half of the internet."""
+    pods = [observed.pod("web"), observed.pod("bare", labels={})]
+    edges = [observed.edge("web", "bare"), observed.edge("web", "9.9.9.9", verdict="denied")]
+    documents = observed.documents(observed.network_set("half", "0.0.0.0/1", namespace="shop"))
+    seen = observed.seen(pods, edges)
+    made = suggest.Suggester(seen, observed.END, documents, AROUND, suggest.Wanted(kind=kind))
+    case = Case(seen, documents, suggest.Wanted(kind=kind), made, made.suggest())
+    assert case.judged(case.applied).tolist() == [False, True]
