@@ -200,10 +200,15 @@ def _differences(seen: record.Record, new: _Judged, which: Mask) -> list[Differe
         )  # fmt: skip
         groups.setdefault(key, []).append(row)
     found = [_difference(seen, key, edges) for key, edges in groups.items()]
-    return sorted(found, key=lambda one: (-one.connections, one.src, one.dst, one.protocol, one.port))
+    return sorted(found, key=_order)
 
 
 _DIRECTIONS = (None, enums.Direction.EGRESS, enums.Direction.INGRESS)
+
+
+def _order(one: Difference) -> tuple[int, str, str, int, int, int, str]:
+    decider = one.decider.render() if one.decider else ""
+    return -one.connections, one.src, one.dst, one.protocol, one.port, one.icmp_type, decider
 
 
 def _difference(seen: record.Record, key: tuple[object, ...], edges: list[int]) -> Difference:
