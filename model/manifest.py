@@ -229,9 +229,19 @@ def objects(file: str, index: int, body: object, place: str = "") -> Iterator[Do
     yield Document(file, index, body, place)
 
 
+def bodies(text: str) -> list[object]:
+    """What the documents of a text hold.
+
+    Raises:
+        yaml.YAMLError: If it is no YAML.
+        ValueError: If a date in it is none, such as 2026-13-01.
+    """
+    return list(yaml.load_all(text, Loader=_Loader))  # a subclass of the safe loader
+
+
 def _bodies(file: pathlib.Path) -> list[object]:
     try:
-        return list(yaml.load_all(file.read_text(), Loader=_Loader))  # a subclass of the safe loader
+        return bodies(file.read_text())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -242,7 +252,7 @@ def _bodies(file: pathlib.Path) -> list[object]:
 
 def text(body: dict[str, object]) -> str:
     """An object as YAML, in the order in which it was written."""
-    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def load(path: pathlib.Path) -> list[Document]:
@@ -264,3 +274,24 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 )
             seen.add(key.value)
         return dict(super().construct_mapping(node, deep=deep))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe dumping, with quotes about all text that kubectl would take for something else.
+
+    It reads YAML with fewer rules about numbers than PyYAML knows, and ``y`` as true.
+    """
+
+    def represent_words(self, text: str) -> yaml.ScalarNode:
+        """Text; what is not printable is escaped, as not everybody agrees on what ends a line."""
+        style = None if text.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_words)
+for _kind, _form, _first in (
+    ("bool", r"[yYnN]$", "yYnN"),
+    ("float", r"[-+]?(\.[0-9_]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9_]+)?$", "-+.0123456789"),
+    ("int", r"[-+]?0[bBoOxX][0-9a-fA-F_]+$", "-+0"),
+):
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_form), list(_first))

@@ -282,3 +282,46 @@ def test_quotes_make_no_difference_to_a_time(tmp_path: pathlib.Path) -> None:
     (document,) = manifest.read(tmp_path / "m.yaml")
     assert document.field().require("a").time() == document.field().require("b").time() == NOON
     assert re.fullmatch(r".*m\.yaml", document.file)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "y", "N", "yes", "off", "true", "null", "~", "1", "010", "09", "0o17", "-0O17", "0x1F", "0XfF", "0b1",
+        "1e3", "12e5", "1E3", "1e+3", "-1e-3", ".5", "1.", "1.e3", ".5e2", "1_0e3", "1_000", "1:30", ".inf",
+        "2026-01-31", "a: b", "a #b", "- a",
+    ],
+)  # fmt: skip
+def test_text_that_looks_like_something_else_is_quoted(word: str) -> None:
+    """As kubectl reads it, which takes more for numbers than PyYAML does."""
+    written = manifest.text({"a": word, word: [word]})
+    assert re.fullmatch(r"a: (['\"]).*\1\n(['\"]).*\2:\n- (['\"]).*\3\n", written)
+    assert yaml.safe_load(written) == {"a": word, word: [word]}
+
+
+@pytest.mark.parametrize(
+    "word", ["web", "e3", "1e3x", "yy", "0o", "v1", "1-2", "10.0.0.0/8", "1.2.3.4", "größe"]
+)
+def test_other_text_is_not_quoted(word: str) -> None:
+    assert manifest.text({"a": word}) == f"a: {word}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(1, "1"), (True, "true"), (1.5, "1.5"), (1e17, "1.0e+17"), (None, "null")]
+)
+def test_what_is_no_text_has_no_quotes(value: object, written: str) -> None:
+    assert manifest.text({"a": value}) == f"a: {written}\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\x1c", "\x1b", "\x85", "\u2028", "\u2029", "\ufeff"])
+def test_text_is_never_more_than_a_line(end: str) -> None:
+    """Whoever sets it deeper, or sets a comment beside it, does so line by line."""
+    body = {"a": f"x{end}  - {{}}", f"b{end}c": "d"}
+    written = manifest.text(body)
+    assert written.replace("\n", "").isprintable()
+    assert yaml.safe_load(written) == body
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_any_text_is_read_as_it_was_written(body: dict[str, object]) -> None:
+    assert manifest.bodies(manifest.text(body)) == [body]
