@@ -120,8 +120,8 @@ def _tests(seen: record.Record, side: str, end: int) -> Iterator[str]:
     """What a flow must be like that has this end."""
     if end >= 0:
         of = seen.variants[end]
-        yield f"{side}.namespace = '{of.workload.namespace}'"
-        yield f"{side}.workload = '{of.workload.name}'"
+        yield f"{side}.namespace = {filters.quoted(of.workload.namespace)}"
+        yield f"{side}.workload = {filters.quoted(of.workload.name)}"
         yield f"{side}.labels_id = {of.labels_id}"
     else:
         yield f"{side}.kind = {seen.kinds[-1 - end]}"

@@ -163,12 +163,10 @@ def _condition(targets: Iterable[str]) -> str:
     """
     namespaces = dict.fromkeys(target.partition("/")[0] for target in targets)
     return " or ".join(
-        f"{side}.namespace = {_quoted(namespace)}" for namespace in namespaces for side in ("src", "dst")
+        f"{side}.namespace = {filters.quoted(namespace)}"
+        for namespace in namespaces
+        for side in ("src", "dst")
     )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _chosen(targets: Sequence[str], groups: Iterable[stable.Group]) -> Callable[[stable.Group], bool]:

@@ -94,6 +94,11 @@ def compile(text: str) -> Condition:  # noqa: A001 (called as filters.compile)
     return Condition(sql, compiler.values, frozenset(compiler.columns))
 
 
+def quoted(text: str) -> str:
+    """Any text as a value of the language."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def candidates(text: str) -> list[str]:
     """What may come next, or how the word at the end may go on, for whoever types an expression.
 

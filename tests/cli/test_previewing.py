@@ -197,6 +197,16 @@ def test_versions_of_a_workload_are_told_apart(
         assert {one["dst_pod"] for one in flows if one["id"] == row["flow"]} == {name}
 
 
+@pytest.mark.parametrize("name", ["we'b", "web\\", "we b\n"])
+def test_odd_name_of_a_workload_is_found(preview: Preview, seen: Seen, name: str) -> None:
+    """Whatever says who owns a pod may call itself as it likes."""
+    seen({"src": "web", "dst": "cart", "src_workload": name})
+    _, told = preview(_calico("NetworkPolicy", "one", **DENY | {"selector": "name == 'cart'"}))
+    (row,) = told["newly_denied"]
+    assert row["source"] == f"shop/{name}"
+    assert row["flow"]
+
+
 @pytest.mark.parametrize("far", ["198.51.100.7", "2001:db8:9::9"])
 def test_example_is_a_flow_of_the_very_address(
     preview: Preview, seen: Seen, command: Command, url: str, far: str

@@ -332,3 +332,22 @@ def test_every_field_can_be_written() -> None:
         field = name + "app" if name.endswith(".") else name
         with pytest.raises(errors.FilterError, match="after"):
             filters.compile(field)
+
+
+@given(st.text(max_size=40))
+def test_any_text_can_be_quoted(text: str) -> None:
+    condition = filters.compile(f"src.workload = {filters.quoted(text)} and dst.port = 80")
+    assert set(condition.parameters.values()) == {text, 80}
+    assert condition.columns == {"src_workload", "dst_port"}
+
+
+@pytest.mark.parametrize(
+    "name", ["we'b", 'we"b', "we\\", "\\'", "we b", "a) or (1", "we\nb", "we\u2028b", "wéb"]
+)
+def test_quoted_name_finds_its_own_rows(
+    name: str, ledger: chdb.Embedded, flows: Callable[..., pa.RecordBatch], hour: int
+) -> None:
+    ledger.insert("flows", flows(*({"src_workload": one, "time": hour} for one in (name, "web", ""))))
+    condition = filters.compile(f"src.workload = {filters.quoted(name)}")
+    found = ledger.query(f"SELECT src_workload FROM flows WHERE {condition.sql}", condition.parameters)
+    assert found.column("src_workload").to_pylist() == [name]
