@@ -97,7 +97,7 @@ def run(url: str, of: known.Known, asked: Asked, form: str) -> int:
         sys.stdout.write(reporting.diffs(result) if form == "diff" else reporting.yaml(result))
         sys.stdout.flush()
         reporting.show(output.console(stderr=True), result)
-    nothing = not result.made.policies and any(one.direction is None for one in result.made.refusals)
+    nothing = not result.made.policies and bool(result.made.refusals)
     return 1 if nothing or not result.proof.holds else 0
 
 

@@ -123,6 +123,15 @@ def test_what_is_not_there_is_one_line(
     assert said.startswith(f"error: {reason}")
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_nothing_but_a_crowd_is_a_failure(shop: Shop, suggest: Command, everywhere: bool) -> None:
+    for last in (1, 3, 5, 7):
+        shop.connections("shop/db", f"198.51.100.{last}", 123, protocol=17)
+    words = ("--everywhere",) if everywhere else ("--prefixes", "1")
+    code, printed, _ = suggest("--direction", "egress", *words, "shop/db")
+    assert (code, bool(_policies(printed))) == (0 if everywhere else 1, everywhere)
+
+
 def test_record_that_is_too_incomplete_is_refused(shop: Shop, suggest: Command) -> None:
     shop.complete(observed=80, lost=20)
     code, printed, said = suggest()
