@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import yaml
 
-from cli import moments
-from model import enums, manifest
+from cli import moments, output
+from model import enums, errors, manifest
 from policy import drafting, evidence, record, suggest
 
 _WIDTH = 108
@@ -32,9 +33,8 @@ def text(made: suggest.Suggested, seen: record.Record, notes: Iterable[str] = ()
         rules = lists.get(str(direction))
         if rules is None:
             continue
-        lines.append(
-            f"  {direction}:" if rules else f"  {direction}: []  # nothing was seen that is to be allowed"
-        )
+        nothing = "  # nothing was seen that is to be allowed" if direction in made.rules else ""
+        lines.append(f"  {direction}:" if rules else f"  {direction}: []{nothing}")
         new = made.rules.get(direction, ())
         by_udp = _by_udp_alone(new, seen)
         for i, body in enumerate(rules, start=len(new) - len(rules)):
@@ -45,13 +45,27 @@ def text(made: suggest.Suggested, seen: record.Record, notes: Iterable[str] = ()
     return "\n".join(lines) + "\n"
 
 
+def require_same(printed: str, made: Sequence[suggest.Suggested]) -> None:
+    """Make sure that a file holds the policies that were proved, and nothing else.
+
+    Raises:
+        ManifestError: If it does not, which is a mistake of ours.
+    """
+    try:
+        read: object = manifest.bodies(printed)
+    except (yaml.YAMLError, ValueError) as error:
+        read = error
+    if read != [one.body for one in made]:
+        reason = "what would be printed is not what was proved; nothing is printed: please report this"
+        raise errors.ManifestError("the suggestion", 1, "", reason)
+
+
 def _split(body: suggest.Body) -> tuple[suggest.Body, Mapping[str, Sequence[suggest.Body]]]:
     """A manifest without its rules, and these."""
     spec = body["spec"]
     assert isinstance(spec, dict)  # noqa: S101  # it was made as a policy
-    ways = [str(one) for one in enums.Direction]
-    rest = {name: value for name, value in spec.items() if name not in ways}
-    return {**body, "spec": rest}, {name: spec[name] or [] for name in ways if name in spec}
+    lists = {str(way): spec[way] for way in enums.Direction if spec.get(way) is not None}
+    return {**body, "spec": {name: spec[name] for name in spec if name not in lists}}, lists
 
 
 def _item(body: suggest.Body) -> str:
@@ -147,12 +161,14 @@ def counted(number: int, word: str) -> str:
 
 
 def comments(sentences: Iterable[str], indent: int = 0) -> Iterator[str]:
-    """Sentences as lines of comments, each a paragraph."""
+    """Sentences as lines of comments, each a paragraph.
+
+    YAML ends a comment at more characters than `textwrap` folds, and names may have any of them.
+    """
     start = " " * indent + "# "
     for one in sentences:
-        text = one.lstrip()
-        first = start + " " * (len(one) - len(text))
+        first = start + " " * (len(one) - len(one.lstrip(" ")))
         yield from textwrap.wrap(
-            text, _WIDTH, initial_indent=first, subsequent_indent=start + "  ", break_long_words=False,
-            break_on_hyphens=False,
+            output.printable(one), _WIDTH, initial_indent=first, subsequent_indent=start + "  ",
+            break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip

@@ -39,6 +39,11 @@ def console(*, stderr: bool = False) -> rich.console.Console:
     return rich.console.Console(stderr=stderr, highlight=False, soft_wrap=stderr, width=wide)
 
 
+def printable(text: str) -> str:
+    """Text in one line without control characters, whatever somebody has called himself."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def plain(table: pa.Table) -> list[dict[str, Any]]:
     """Rows with every value as text or number: addresses as people write them, times as RFC 3339 in UTC."""
     columns = {name: _plain_column(table.column(name)) for name in table.column_names}

@@ -14,7 +14,7 @@ import rich.padding
 import rich.table
 import rich.text
 
-from cli import edges, manifests, moments, recording
+from cli import edges, manifests, moments, output, recording
 from model import enums
 from policy import acceptance, edits, evidence, proof, record, suggest
 from policy.record import Rows
@@ -66,11 +66,17 @@ class Result:
 
 
 def yaml(result: Result) -> str:
-    """The policies as one file, with what they rest on."""
+    """The policies as one file, with what they rest on.
+
+    Raises:
+        ManifestError: If the file were not what was proved, which is a mistake of ours.
+    """
     seen, left = result.recorded.record, _left_of_policies(result)
     texts = [manifests.text(one, seen, left[i]) for i, one in enumerate(result.made.policies)]
     head = "".join(f"{line}\n" for line in manifests.comments(_head(result)))
-    return head + "\n" + ("---\n".join(texts) or "# Nothing is to be changed.\n")
+    whole = head + "\n" + ("---\n".join(texts) or "# Nothing is to be changed.\n")
+    manifests.require_same(whole, result.made.policies)
+    return whole
 
 
 def _head(result: Result) -> Iterator[str]:
@@ -112,7 +118,7 @@ def show(screen: rich.console.Console, result: Result) -> None:
     """The report: what is suggested and not, what was left out, and the proof."""
     _say(screen, result.recorded.sentence(), "dim")
     if result.covered:
-        screen.print(rich.text.Text(result.covered, style="dim"))
+        _say(screen, result.covered, "dim")
     for line in result.unseen:
         _say(screen, line, "yellow")
     _say(screen, _headline(result), "bold")
@@ -131,7 +137,12 @@ def show(screen: rich.console.Console, result: Result) -> None:
 
 def _say(screen: rich.console.Console, line: str, style: str) -> None:
     """A sentence, in as many lines as it takes; names from the cluster are text and never markup."""
-    screen.print(rich.text.Text(line, style=style), soft_wrap=False)
+    screen.print(_text(line, style), soft_wrap=False)
+
+
+def _text(line: str, style: str = "") -> rich.text.Text:
+    """One line; a terminal obeys control characters, so that none may reach it."""
+    return rich.text.Text(output.printable(line), style=style)
 
 
 def _headline(result: Result) -> str:
@@ -165,7 +176,7 @@ def _kind(body: suggest.Body) -> str:
 
 
 def _row(table: rich.table.Table, *cells: str) -> None:
-    table.add_row(*map(rich.text.Text, cells))
+    table.add_row(*map(_text, cells))
 
 
 def _name(one: suggest.Suggested) -> str:
@@ -207,8 +218,8 @@ def _refusals(refusals: Sequence[suggest.Refusal]) -> rich.table.Table:
     for (reason, helps), names in by_reason.items():
         shown = [*names[:_NAMED], *([f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else [])]
         table.add_row(
-            rich.text.Text("\n".join(shown)),
-            rich.console.Group(rich.text.Text(reason), rich.text.Text(helps, style="dim")),
+            rich.text.Text("\n".join(map(output.printable, shown))),
+            rich.console.Group(_text(reason), _text(helps, "dim")),
         )
     return table
 
@@ -241,7 +252,7 @@ def _left_out(result: Result) -> rich.table.Table:
 
 
 def _indented(line: str) -> rich.padding.Padding:
-    return rich.padding.Padding(rich.text.Text(line), (0, 0, 0, 2))
+    return rich.padding.Padding(_text(line), (0, 0, 0, 2))
 
 
 def _verdict(result: Result) -> tuple[str, str]:

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from cli import manifests
-from model import enums
-from policy import evidence
+from model import enums, errors
+from policy import evidence, stable
+from policy import suggest as suggestions
 
 Command = Callable[..., tuple[object, str, str]]
 Shop = Any
@@ -240,3 +241,71 @@ def test_comments_are_paragraphs() -> None:
     assert all(len(line) <= 108 for line in lines[:-1])
     assert lines[-1].endswith("x" * 200)
     assert list(manifests.comments([])) == []
+
+
+ENDS = ("\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", " ")
+NASTY = [f"x{end}  - {{}}{end}  # " for end in ENDS] + [
+    "\x1b[2J", "it's", '"', "a: b", "# a", "\u202etxet", "---", "\ufeff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("nasty", NASTY, ids=ascii)
+def test_comments_are_comments_whatever_a_name_is(nasty: str) -> None:
+    lines = list(manifests.comments([nasty, f"  {nasty} and more", nasty * 40], 2))
+    printed = "\n".join(["a:", "  - 1", *lines, "  - 2"])
+    assert yaml.safe_load(printed) == {"a": [1, 2]}
+    assert all(line.startswith("  # ") and line.isprintable() for line in lines)
+    assert len(printed.splitlines()) == len(lines) + 3
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "calico"])
+@pytest.mark.parametrize("nasty", [NASTY[0], *NASTY[5:7], *NASTY[9:13]], ids=ascii)
+def test_file_is_what_was_suggested_whatever_a_name_is(
+    cluster: Shop, suggest: Command, nasty: str, kind: str
+) -> None:
+    """Workloads, what owns them and namespaces may have any name in a ledger; labels look like numbers.
+
+    The namespace that no label can have as a value is one that nothing is suggested about.
+    """
+    cluster.workload(f"shop/{nasty}", {"app": "y"}, kind=nasty)
+    cluster.workload("shop/cart", {"app": "1e3"})
+    cluster.workload("bank/till", {"app": "n"})
+    cluster.workload(f"{nasty}/desk", {"app": "desk"}, kind="CronJob")
+    cluster.manifests()
+    cluster.connections(f"shop/{nasty}", "shop/cart", 8080, days=2)
+    cluster.connections("bank/till", "shop/cart", 8080, days=2)
+    cluster.connections(f"shop/{nasty}", "bank/till", 443, days=2)
+    cluster.connections(f"{nasty}/desk", "shop/cart", 9999, reverse_packets=0)
+    told = json.loads(suggest("--kind", kind, "-o", "json")[1])
+    code, printed, report = suggest("--kind", kind)
+    assert (code, len(told["policies"])) == (0, 3)
+    assert list(yaml.safe_load_all(printed)) == [one["manifest"] for one in told["policies"]]
+    for text in (printed, report):
+        assert text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "printed", ["a: 2\n", "a: 1\n---\na: 1\n", "# nothing\n", "a: 1\na: 1\n", "a: [\n", "a: 2026-13-01\n"]
+)
+def test_file_that_is_not_what_was_proved_is_refused(printed: str) -> None:
+    group = stable.Group("shop", (), (("app", "web"),))
+    made = suggestions.Suggested(group, {"a": 1}, None, {}, ())
+    manifests.require_same("# as it should be\na: 1\n", [made])
+    with pytest.raises(errors.ManifestError, match="what would be printed is not what was proved"):
+        manifests.require_same(printed, [made])
+
+
+@pytest.mark.parametrize("empty", [{"ingress": []}, {"ingress": None}, {}], ids=str)
+def test_direction_that_stays_as_it_was_has_no_comment(
+    shop: Shop, suggest: Command, empty: dict[str, Any]
+) -> None:
+    shop.manifests({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "mine", "namespace": "shop"},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"], **empty},
+    })  # fmt: skip
+    printed = suggest("--direction", "egress", "shop/web")[1]
+    (policy,) = yaml.safe_load_all(printed)
+    assert policy["metadata"]["name"] == "mine"
+    assert {name: policy["spec"][name] for name in empty} == empty
+    assert "nothing was seen" not in printed
