@@ -85,7 +85,8 @@ def _head(result: Result) -> Iterator[str]:
     if nodes:
         yield f"Reported by {', '.join(nodes) if len(nodes) <= _NAMED else f'{len(nodes):,} nodes'}."
     yield from filter(None, (result.covered, *result.unseen))
-    yield _verdict(result)[0].capitalize() + "."
+    verdict = _verdict(result)[0]
+    yield f"{verdict[:1].upper()}{verdict[1:]}."
     counts = [f"{reason} {result.edges.connections(rows):,}" for reason, rows in result.left_out.items()]
     if counts:
         yield f"Connections that were left out: {', '.join(counts)}."
@@ -266,16 +267,26 @@ def _verdict(result: Result) -> tuple[str, str]:
         return "proof: nothing was accepted, so nothing is proved", "yellow"
     edges = manifests.counted(one.edges, "accepted edge")
     count = manifests.counted(one.connections, "connection")
+    if one.denied_already:
+        of = f"{one.allowed:,} of {edges}, {count}, {'stays' if one.allowed == 1 else 'stay'} allowed"
+        return f"proof: {of}; {_denied_already(result)}", "yellow"
     stay = f"all {edges}, {count}, stay" if one.edges > 1 else f"the {edges}, {count}, stays"
     return f"proof: {stay} allowed", "bold green"
+
+
+def _denied_already(result: Result) -> str:
+    rows = result.proof.denied_already
+    names, more = result.edges.examples(rows)
+    are = "is denied already, and stays so" if len(rows) == 1 else "are denied already, and stay so"
+    return f"{len(rows):,} {are}{', such as' if more else ':'} {'; '.join(names)}"
 
 
 def _proved(result: Result) -> Iterator[tuple[str, str]]:
     """What the proof says, line by line, each with its style."""
     one = result.proof
     yield _verdict(result)
-    if one.denied_already:
-        yield f"denied as things are, and still then: {result.edges.some(one.denied_already)}", "yellow"
+    if one.denied_already and not one.holds:
+        yield _denied_already(result), "yellow"
     if one.left_out:
         yield f"of what was left out would newly be denied: {result.edges.some(one.left_out)}", ""
     yield (
@@ -313,7 +324,8 @@ def plain(result: Result) -> dict[str, Any]:
         ],
         "own_node": result.recorded.own_node,
         "proof": {
-            "holds": result.proof.holds, "edges": result.proof.edges, "connections": result.proof.connections,
+            "holds": result.proof.holds, "edges": result.proof.edges, "allowed": result.proof.allowed,
+            "connections": result.proof.connections,
             "lost": _names(result, result.proof.lost),
             "denied_already": _names(result, result.proof.denied_already),
             "left_out_and_denied": _names(result, result.proof.left_out),

@@ -21,7 +21,8 @@ class Proof:
 
     Attributes:
         edges: How many distinct edges were accepted.
-        connections: How many connections.
+        allowed: How many of them the policies would allow.
+        connections: How many connections these had.
         lost: Accepted edges that would be denied, though nothing denies them now.
         denied_already: Accepted edges that are denied now, and would be then.
         left_out: Edges that were left out, and that would newly be denied.
@@ -31,6 +32,7 @@ class Proof:
     """
 
     edges: int
+    allowed: int
     connections: int
     lost: tuple[int, ...]
     denied_already: tuple[int, ...]
@@ -69,8 +71,9 @@ def prove(
     outcome, before = suggester.replay.judge(engine), suggester.before
     mask, new = accepted.mask, outcome.denied & ~before.denied
     open_ = _open(suggester, made, engine)
+    allowed = mask & ~outcome.denied
     return Proof(
-        edges=int(mask.sum()), connections=int(seen.connections[mask].sum()),
+        edges=int(mask.sum()), allowed=int(allowed.sum()), connections=int(seen.connections[allowed].sum()),
         lost=tuple(np.flatnonzero(mask & new).tolist()),
         denied_already=tuple(np.flatnonzero(mask & outcome.denied & before.denied).tolist()),
         left_out=tuple(np.flatnonzero(accepted.relevant & ~mask & new).tolist()),

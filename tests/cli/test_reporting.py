@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -192,11 +192,6 @@ def test_what_is_added_to_a_policy_is_told_apart(changed: reporting.Result) -> N
             id="lost",
         ),
         pytest.param(
-            "denied_already",
-            "denied as things are, and still then: 20 connections, shop/web to shop/cart TCP 8080",
-            id="denied already",
-        ),
-        pytest.param(
             "left_out",
             "of what was left out would newly be denied: 20 connections, shop/web to shop/cart TCP 8080",
             id="left out",
@@ -210,10 +205,56 @@ def test_proof_that_has_found_something(shop: Shop, url: str, field: str, said: 
     assert said in " ".join(_shown(found).split())
     assert ("stay allowed" in _shown(found)) == (field != "lost")
     head = " ".join(reporting.yaml(found).partition("\n\n")[0].replace("#", "").split())
-    assert (said.capitalize() in head or f"T{said[1:]}" in head) == (field == "lost")
+    assert (f"T{said[1:]}." in head) == (field == "lost")
     told = reporting.plain(found)["proof"]
     name = "left_out_and_denied" if field == "left_out" else field
     assert (told["holds"], told[name]) == (field != "lost", ["shop/web to shop/cart TCP 8080"])
+
+
+def test_what_is_denied_already_is_not_said_to_stay_allowed(shop: Shop, suggest: Command) -> None:
+    """A tier before denies what was recorded before it was there."""
+    shop.manifests(
+        {"apiVersion": "projectcalico.org/v3", "kind": "Tier", "metadata": {"name": "first"},
+         "spec": {"order": 1}},
+        {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy",
+         "metadata": {"name": "first.deny"}, "spec": {"tier": "first", "selector": "app == 'cart'",
+         "ingress": [{"action": "Deny", "protocol": "TCP", "destination": {"ports": [8080]}},
+                     {"action": "Pass"}]}},
+    )  # fmt: skip
+    said = (
+        "roof: 2 of 3 accepted edges, 3 connections, stay allowed; 1 is denied already, and stays so: "
+        "shop/web to shop/cart TCP 8080"
+    )
+    code, printed, report = suggest()
+    assert code == 0, "nothing would newly be denied"
+    assert f"p{said}" in " ".join(report.split())
+    assert f"P{said}." in " ".join(printed.partition("\n\n")[0].replace("#", "").split())
+    told = json.loads(suggest("-o", "json")[1])["proof"]
+    assert (told["holds"], told["edges"], told["allowed"], told["connections"]) == (True, 3, 2, 3)
+    assert told["denied_already"] == ["shop/web to shop/cart TCP 8080"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize(
+    ("denied", "allowed", "said"),
+    [
+        ((0,), 1, "stays allowed; 1 is denied already, and stays so:"),
+        ((0, 1), 0, "stay allowed; 2 are denied already, and stay so:"),
+        (range(5), 2, "stay allowed; 5 are denied already, and stay so, "),
+    ],
+)  # fmt: skip
+def test_what_is_denied_already_is_counted(
+    shop: Shop, url: str, denied: Sequence[int], allowed: int, said: str, lost: bool
+) -> None:
+    result = _result(shop, url)
+    proved = dataclasses.replace(
+        result.proof, denied_already=tuple(denied), allowed=allowed, lost=(0,) if lost else ()
+    )
+    shown = " ".join(_shown(dataclasses.replace(result, proof=proved)).split())
+    start = f"proof: {allowed} of 3 accepted edges, 23 connections, "
+    assert (start + said in shown) == (not lost)
+    assert said.partition("; ")[2] in shown
+    assert ("stay allowed" in shown or "stays allowed" in shown) == (not lost)
 
 
 def test_all_of_it_for_programs(shop: Shop, suggest: Command) -> None:
@@ -237,7 +278,7 @@ def test_all_of_it_for_programs(shop: Shop, suggest: Command) -> None:
     assert (scan["reason"], scan["connections"], len(scan["edges"])) == ("scan", 6, 6)
     assert scan["edges"][0] == {"edge": "guest/scanner to shop/cart TCP 21", "connections": 1}
     assert told["proof"] == {
-        "holds": True, "edges": 3, "connections": 23, "lost": [], "denied_already": [],
+        "holds": True, "edges": 3, "allowed": 3, "connections": 23, "lost": [], "denied_already": [],
         "left_out_and_denied": [
             "guest/scanner to shop/db TCP 5432",
             *(f"guest/scanner to shop/cart TCP {port}" for port in range(21, 27)),

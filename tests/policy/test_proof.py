@@ -67,7 +67,7 @@ class Proved:
 def test_suggestion_holds(kind: drafting.Kind) -> None:
     found = Proved(kind=kind).proof()
     assert found.holds
-    assert (found.edges, found.connections) == (6, 120)
+    assert (found.edges, found.allowed, found.connections) == (6, 6, 120)
     assert (found.lost, found.denied_already, found.left_out) == ((), (), ())
 
 
@@ -117,6 +117,7 @@ def test_what_is_denied_already_is_not_lost() -> None:
     }  # fmt: skip
     found = Proved(EDGES, tier, deny).proof()
     assert (found.lost, found.denied_already, found.holds) == ((), (3,), True)
+    assert (found.edges, found.allowed, found.connections) == (6, 5, 100)
 
 
 def test_what_was_left_out_and_will_be_denied_is_told() -> None:
