@@ -18,7 +18,18 @@ from clickhouse_server import Server
 from model import address, columns, errors
 from runtime import metrics, settings
 from store import cluster as clusters
-from store import corrections, ddl, filters, migrations, native, parameters, queries, transport, writer
+from store import (
+    corrections,
+    counting,
+    ddl,
+    filters,
+    migrations,
+    native,
+    parameters,
+    queries,
+    transport,
+    writer,
+)
 
 Build = Callable[..., pa.RecordBatch]
 Rows = dict[int, dict[str, object]]
@@ -125,7 +136,7 @@ def _both(book: Book, spans: Sequence[queries.Span], monkeypatch: pytest.MonkeyP
     """What is said of some spans, by the rows themselves and by the rollups."""
     answers = []
     for levels in ((), _ALWAYS):
-        monkeypatch.setattr(queries, "_LEVELS", levels)
+        monkeypatch.setattr(counting, "LEVELS", levels)
         answers.append([_everything(book.ledger, span) for span in spans])
     return answers
 
