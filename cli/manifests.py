@@ -145,19 +145,12 @@ def far(seen: record.Record, direction: enums.Direction) -> record.Codes:
 def sentence(one: evidence.Evidence, direction: enums.Direction) -> str:
     """What a peer of a rule rests on."""
     way = "from" if direction is _INGRESS else "to"
-    pods = f" {way} {counted(one.pods, 'pod')}" if one.pods else ""
-    times = f"in {counted(one.hours, 'hour')}" + (f" on {one.days:,} days" if one.days > 1 else "")
+    pods = f" {way} {evidence.counted(one.pods, 'pod')}" if one.pods else ""
+    times = f"in {evidence.counted(one.hours, 'hour')}" + (f" on {one.days:,} days" if one.days > 1 else "")
     known = ", ".join(word for word, _ in one.attribution if word not in ("", "none"))
     by = f", known by {known}" if known else ""
-    return (
-        f"{counted(one.connections, 'connection')}{pods} {times}, {moments.between(one.first, one.last)} "
-        f"UTC{by}"
-    )
-
-
-def counted(number: int, word: str) -> str:
-    """``1 pod``, ``2,000 pods``."""
-    return f"{number:,} {word}{'s' if number != 1 else ''}"
+    connections, seen = evidence.counted(one.connections, "connection"), moments.between(one.first, one.last)
+    return f"{connections}{pods} {times}, {seen} UTC{by}"
 
 
 def comments(sentences: Iterable[str], indent: int = 0) -> Iterator[str]:

@@ -16,7 +16,7 @@ import rich.text
 
 from cli import changing, known, moments, output, recording
 from model import address, enums, manifest, policyhit
-from policy import preview, record
+from policy import evidence, preview, record
 from store import counting, filters, queries, transport
 
 FORMS = ("table", "json")
@@ -158,29 +158,28 @@ def _told(parts: Mapping[str, Sequence[str]]) -> str:
 
 
 def _rests_on(of: recording.Recorded, found: preview.Preview) -> Iterator[str]:
-    edges, connections = _count(found.edges, "edge"), _count(found.connections, "connection")
+    edges, connections = (
+        evidence.counted(found.edges, "edge"),
+        evidence.counted(found.connections, "connection"),
+    )
     yield f"judged: {edges}, {connections}; {of.sentence()}"
     if of.own_node:
-        own = _count(of.own_node, "connection")
+        own = evidence.counted(of.own_node, "connection")
         yield f"left out: {own} of nodes to their own pods, which no policy keeps out"
     if found.uncertain:
         yield (
-            f"of {_count(found.uncertain, 'edge')} nobody knows whether it was IPv4 or IPv6, which these "
-            "policies tell apart: all that may be is listed"
+            f"of {evidence.counted(found.uncertain, 'edge')} nobody knows whether it was IPv4 or IPv6, which "
+            "these policies tell apart: all that may be is listed"
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _headline(word: str, some: Sequence[preview.Difference]) -> str:
     if not some:
         return f"nothing would newly be {word}"
     count = sum(one.connections for one in some)
-    what = _count(count, "connection") if count else "connections that had begun before"
+    what = evidence.counted(count, "connection") if count else "connections that had begun before"
     pairs = len({(one.src, one.dst) for one in some})
-    return f"newly {word}: {what}, {_count(pairs, 'pair')} of source and destination"
+    return f"newly {word}: {what}, {evidence.counted(pairs, 'pair')} of source and destination"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

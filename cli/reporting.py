@@ -190,7 +190,7 @@ def _way(one: suggest.Suggested, direction: enums.Direction) -> str:
     rules = one.rules.get(direction)
     if rules is None:
         return ""
-    count = manifests.counted(len(rules), "rule") if rules else "nothing"
+    count = evidence.counted(len(rules), "rule") if rules else "nothing"
     return count if direction in one.decides else f"{len(rules):,} more"
 
 
@@ -241,7 +241,7 @@ def _left_out(result: Result) -> rich.table.Table:
         table.add_row(
             str(reason), f"{result.edges.connections(rows):,}",
             rich.console.Group(
-                rich.text.Text(f"{acceptance.ABOUT[reason]} ({manifests.counted(len(rows), 'edge')})"),
+                rich.text.Text(f"{acceptance.ABOUT[reason]} ({evidence.counted(len(rows), 'edge')})"),
                 *(_indented(name) for name in (*names, *(["…"] if more else []))),
                 rich.text.Text(f"to allow it: {_HELPS.get(reason, f'--admit {reason}')}", style="dim"),
             ),
@@ -265,8 +265,8 @@ def _verdict(result: Result) -> tuple[str, str]:
         )  # fmt: skip
     if not one.edges:
         return "proof: nothing was accepted, so nothing is proved", "yellow"
-    edges = manifests.counted(one.edges, "accepted edge")
-    count = manifests.counted(one.connections, "connection")
+    edges = evidence.counted(one.edges, "accepted edge")
+    count = evidence.counted(one.connections, "connection")
     if one.denied_already:
         of = f"{one.allowed:,} of {edges}, {count}, {'stays' if one.allowed == 1 else 'stay'} allowed"
         return f"proof: {of}; {_denied_already(result)}", "yellow"
@@ -290,8 +290,8 @@ def _proved(result: Result) -> Iterator[tuple[str, str]]:
     if one.left_out:
         yield f"of what was left out would newly be denied: {result.edges.some(one.left_out)}", ""
     yield (
-        f"open from workload to workload, port by port: {one.pairs_before:,} now, {one.pairs_after:,} then; "
-        f"{one.pairs_used:,} were used"
+        f"open from workload to workload, port by port: {one.pairs_before:,} now, {one.pairs_after:,} then, "
+        f"{one.pairs_used:,} of them used"
     ), ""  # fmt: skip
 
 

@@ -93,6 +93,12 @@ class Protocol(enum.IntEnum):
     UDPLITE = 136
 
 
+PINGS = (Protocol.ICMP, Protocol.ICMPV6)
+"""Those with types in place of ports."""
+WITH_PORTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
+"""Those of which policies know ports; of UDPLite they do not."""
+
+
 def protocol_name(number: int) -> str:
     """The usual spelling of a protocol number: ``TCP``, ``ICMPv6``, or the number itself."""
     try:

@@ -64,7 +64,6 @@ _EPHEMERAL = 32_768
 """From here on Linux takes ports for clients (net.ipv4.ip_local_port_range)."""
 _ONCE = 2
 """So many connections at a port of a client: it may be given it again."""
-_WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
 _WITH_HANDSHAKE = (enums.Protocol.TCP, enums.Protocol.SCTP)
 _ALONE = "Pod"
 
@@ -131,7 +130,7 @@ def accepted(
             reasons[which] = reason
             open_ &= ~which
     # no policy has a port 0: what is admitted in its stead would be all ports
-    reasons[open_ & np.isin(seen.protocol, _WITH_PORTS) & (seen.port == 0)] = Reason.INEXPRESSIBLE
+    reasons[open_ & np.isin(seen.protocol, enums.WITH_PORTS) & (seen.port == 0)] = Reason.INEXPRESSIBLE
     return Accepted(reasons, relevant)
 
 
@@ -223,7 +222,7 @@ def _replies(seen: record.Record, open_: Mask) -> Mask:
 
     A client has a port for one connection: one that came again is somebody's who listens.
     """
-    high = (seen.port >= _EPHEMERAL) & np.isin(seen.protocol, _WITH_PORTS) & ~_declared(seen)
+    high = (seen.port >= _EPHEMERAL) & np.isin(seen.protocol, enums.WITH_PORTS) & ~_declared(seen)
     if not high.any():
         return high
     src, dst = (_owner_keys(seen, ends) for ends in (seen.src, seen.dst))

@@ -32,8 +32,6 @@ _PEER_FIELDS = (
     "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts", "services", "ports",
     "notPorts",
 )  # fmt: skip
-_WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
-_ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
 
 
 _BESIDE_NO_SERVICE = (
@@ -209,7 +207,7 @@ def _icmp(field: manifest.Field | None, protocol: int | None) -> objects.Icmp | 
     if field is None:
         return None
     field.only("type", "code")
-    if protocol not in _ICMP:
+    if protocol not in enums.PINGS:
         raise field.error("needs protocol ICMP or ICMPv6")
     code = field.get("code")
     return objects.Icmp(
@@ -223,7 +221,7 @@ def _peer(field: manifest.Field | None, namespace: str, protocol: int | None) ->
     field.only(*_PEER_FIELDS)
     listed, unlisted = field.get("ports"), field.get("notPorts")
     for some in (listed, unlisted):
-        if some and some.items() and protocol not in _WITH_PORTS:
+        if some and some.items() and protocol not in enums.WITH_PORTS:
             raise some.error("ports need protocol TCP, UDP or SCTP")
     ports, names = fields.ports(fields.items(listed))
     not_ports, not_names = fields.ports(fields.items(unlisted))

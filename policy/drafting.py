@@ -18,7 +18,6 @@ _INGRESS = enums.Direction.INGRESS
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 _ANY_POD = f"{kubernetes.ORCHESTRATOR_LABEL} == 'k8s'"
 _CALICO_NAMESPACE = "projectcalico.org/name"
-_ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
 
 
 class Kind(enum.StrEnum):
@@ -159,7 +158,7 @@ def _by_protocol(ports: Sequence[Port], networks: Sequence[objects.Network]) -> 
     families = {net.version for net in networks}
     for protocol in sorted({port.protocol for port in ports}):
         mine = [port for port in ports if port.protocol == protocol]
-        if protocol not in _ICMP:
+        if protocol not in enums.PINGS:
             yield tuple(mine)
         elif not families or (6 if protocol == enums.Protocol.ICMPV6 else 4) in families:
             yield from ((port,) for port in mine)

@@ -87,13 +87,14 @@ def _confidence(peer: drafting.Peer, connections: int, days: int, hours: int) ->
         return Confidence.MEDIUM, f"it came again in {hours} hours"
     if not connections:
         sure = Confidence.MEDIUM if hours >= _HOURS else Confidence.LOW
-        return sure, f"it began before the record does, and was there in {_count(hours, 'hour')}"
+        return sure, f"it began before the record does, and was there in {counted(hours, 'hour')}"
     if connections == 1:
         return Confidence.LOW, "it was seen once"
-    return Confidence.LOW, f"{connections:,} connections in {_count(hours, 'hour')} do not show a habit"
+    return Confidence.LOW, f"{connections:,} connections in {counted(hours, 'hour')} do not show a habit"
 
 
-def _count(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """A number and what it counts: ``1 hour``, ``2,000 hours``."""
     return f"{number:,} {word}{'s' if number != 1 else ''}"
 
 

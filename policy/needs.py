@@ -14,9 +14,6 @@ from policy import aggregation, drafting, objects, record, stable, subjects
 from policy.record import Rows
 
 _INGRESS = enums.Direction.INGRESS
-_WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP, enums.Protocol.SCTP)
-"""Those of which policies know ports; of UDPLite they do not."""
-_ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
 _NAMELESS = (
     enums.EndpointKind.NETWORK_SET, enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC
 )  # fmt: skip
@@ -112,9 +109,9 @@ class Needs:
 
     def _port(self, edge: int) -> drafting.Port:
         protocol, number = int(self._seen.protocol[edge]), int(self._seen.port[edge])
-        if protocol in _ICMP:
+        if protocol in enums.PINGS:
             return drafting.Port(protocol, icmp_type=int(self._seen.icmp_type[edge]))
-        if protocol not in _WITH_PORTS:
+        if protocol not in enums.WITH_PORTS:
             return drafting.Port(protocol)
         if name := self._names.name(int(self._seen.dst[edge]), protocol, number):
             return drafting.Port(protocol, name)

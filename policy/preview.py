@@ -183,6 +183,10 @@ CLUSTER_WIDE = frozenset({
 """Kinds of objects that are in no namespace."""
 
 
+_Key = tuple[str, str, int, int, int, policyhit.PolicyHit | None, enums.Direction | None]
+"""Source, destination, protocol, port, ICMP type, and what would decide."""
+
+
 def _differences(seen: record.Record, new: _Judged, which: Mask) -> list[Difference]:
     """Those edges by pair of workloads and port, and by what would decide about them."""
     outcome = new.outcome
@@ -191,7 +195,7 @@ def _differences(seen: record.Record, new: _Judged, which: Mask) -> list[Differe
         outcome.into[rows] > 0, 2, np.where(outcome.out[rows] > 0, 1, 0))))  # fmt: skip
     traces = np.where(deciding == 1, outcome.out[rows], np.where(deciding == 2, outcome.into[rows], 0))
     hits = {trace: replay.decider(new.engine, trace) for trace in np.unique(traces).tolist()}
-    groups: dict[tuple[object, ...], list[int]] = {}
+    groups: dict[_Key, list[int]] = {}
     names = {end: seen.name(end) for end in np.unique([*seen.src[rows], *seen.dst[rows]]).tolist()}
     for row, way, trace in zip(rows.tolist(), deciding.tolist(), traces.tolist(), strict=True):
         key = (
@@ -211,14 +215,14 @@ def _order(one: Difference) -> tuple[int, str, str, int, int, int, str]:
     return -one.connections, one.src, one.dst, one.protocol, one.port, one.icmp_type, decider
 
 
-def _difference(seen: record.Record, key: tuple[object, ...], edges: list[int]) -> Difference:
+def _difference(seen: record.Record, key: _Key, edges: list[int]) -> Difference:
     src, dst, protocol, port, icmp_type, hit, direction = key
     verdicts: dict[str, int] = {}
     for edge in edges:
         verdict = str(seen.verdict[edge])
         verdicts[verdict] = verdicts.get(verdict, 0) + int(seen.connections[edge])
     return Difference(
-        src=src, dst=dst, protocol=protocol, port=port, icmp_type=icmp_type, edges=tuple(edges),  # type: ignore[arg-type]  # as put together above
+        src=src, dst=dst, protocol=protocol, port=port, icmp_type=icmp_type, edges=tuple(edges),
         connections=int(seen.connections[edges].sum()), first=int(seen.first[edges].min()),
-        last=int(seen.last[edges].max()), verdicts=verdicts, decider=hit, direction=direction,  # type: ignore[arg-type]  # the same
+        last=int(seen.last[edges].max()), verdicts=verdicts, decider=hit, direction=direction,
     )  # fmt: skip

@@ -190,11 +190,7 @@ def read(
     packed = np.frombuffer(b"".join(key[3] for key in outside), np.uint8).reshape(-1, 16)
     whole["family"] = _family(whole["family"], packed, src, dst)
     hours: Any = found.column("hours").combine_chunks()
-    lengths = (
-        [len(one) for one in hours.to_pylist()]
-        if hours.null_count
-        else columns.numbers(hours.value_lengths())
-    )
+    lengths = columns.numbers(hours.value_lengths())
     return Record(
         variants=tuple(variants.values()), src=src, dst=dst,
         packed=packed, kinds=tuple(key[0] for key in outside), names=tuple(key[2] for key in outside),

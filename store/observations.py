@@ -19,7 +19,6 @@ from store import counting, filters, transport
 
 _BY_ADDRESS = (enums.EndpointKind.NODE, enums.EndpointKind.HOST_ENDPOINT, enums.EndpointKind.NETWORK_SET)
 """Ends that have a name, and several addresses which policies may tell apart."""
-_ICMP = (enums.Protocol.ICMP, enums.Protocol.ICMPV6)
 _HOUR = 3600
 
 _SIDES = ("src", "dst")
@@ -37,7 +36,7 @@ _TEXTS = {*_NAMES, "src_pod", "dst_pod", "verdict", "attribution"}
 
 _LISTED = ", ".join(f"'{kind}'" for kind in _BY_ADDRESS)
 _ONLY_FLOWS = (
-    f"(protocol IN ({', '.join(str(int(one)) for one in _ICMP)}) OR src_kind IN ({_LISTED}) "
+    f"(protocol IN ({', '.join(str(int(one)) for one in enums.PINGS)}) OR src_kind IN ({_LISTED}) "
     f"OR dst_kind IN ({_LISTED}))"
 )
 """The test for what the flows alone tell enough of."""

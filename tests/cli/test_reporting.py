@@ -84,7 +84,7 @@ def test_report_fits_a_small_terminal(shop: Shop, suggest: Command, monkeypatch:
         "of what was left out would newly be denied: 10 connections of 8 edges, such as",
         "guest/scanner to shop/db TCP 5432; guest/scanner to shop/cart TCP 21;",
         "guest/scanner to shop/cart TCP 22",
-        "open from workload to workload, port by port: 8 now, 2 then; 2 were used",
+        "open from workload to workload, port by port: 8 now, 2 then, 2 of them used",
     ]  # fmt: skip
 
 
