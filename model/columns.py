@@ -124,6 +124,11 @@ COLUMNS: tuple[Column, ...] = (
     _time("started", "when the connection began, by the kernel; the first packet of a denied attempt"),
     _time("ended", "when it ended; 1970-01-01 while it lives, or where only a timer of the kernel ended it"),
     _text("node", Stage.JOIN, "the node that observed it"),
+    _text(
+        "origin",
+        Stage.JOIN,
+        "who recorded it, if no collector did: `goldmane`, or what it was imported from; else empty",
+    ),
     _address("src_address", "who began the connection, before any source translation", Rollup.NAME),
     _number("src_port", 16, "its port; 0 where the protocol has none"),
     _address("dst_address", "who answered: the destination after service translation", Rollup.NAME),
@@ -152,8 +157,14 @@ COLUMNS: tuple[Column, ...] = (
     _key(
         "attribution",
         Stage.JOIN,
-        "how the rule is known: `nflog`, `evaluated` or not at all: `probe`, `none`",
+        "how the rule is known: `felix`, `nflog`, `evaluated`, `imported`, or not at all: `probe`, `none`",
     ),
+    _text(
+        "pending_verdict",
+        Stage.JOIN,
+        "what would become of it if the staged policies were in force: `allowed` or `denied`; else empty",
+    ),
+    _text("pending_trace", Stage.JOIN, "the policy hits that there would be then, staged policies' included"),
     _text(
         "drop_reason",
         Stage.JOIN,

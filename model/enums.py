@@ -34,12 +34,16 @@ class Direction(enum.StrEnum):
 class Attribution(enum.StrEnum):
     """How the deciding rule is known."""
 
+    FELIX = "felix"
+    """Felix told its verdict and the rules that it met, by its socket or by Goldmane."""
     NFLOG = "nflog"
     """The rule itself logged the packet."""
     PROBE = "probe"
     """No rule is known: packets were counted on their way in and not on their way on."""
     EVALUATED = "evaluated"
     """No source told, and the policies as they were say so."""
+    IMPORTED = "imported"
+    """Whoever exported the record told; its origin says who that was."""
     NONE = "none"
     """No rule is known: nothing polices this flow here, or its messages were lost."""
 
@@ -55,6 +59,21 @@ class DropReason(enum.StrEnum):
     ROUTING = "routing"
     """The kernel's own routing: no route, reverse path filter, hop limit, forwarding is off."""
     UNKNOWN = "unknown"
+
+
+class Origin(enum.StrEnum):
+    """Who recorded a flow."""
+
+    COLLECTOR = ""
+    """A collector on the node."""
+    GOLDMANE = "goldmane"
+    """Calico's Goldmane, as it streamed, or as an export of its flows says."""
+    CALICO_ENTERPRISE = "calico-enterprise"
+    """Flow logs of Calico Enterprise or Cloud, imported."""
+    HUBBLE = "hubble"
+    """Cilium's Hubble, imported."""
+    NETOBSERV = "netobserv"
+    """NetObserv, imported."""
 
 
 class Reporter(enum.StrEnum):

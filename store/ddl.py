@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from model import columns
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised by every change to a table or view; `migrations` brings older ledgers up to it."""
 
 RETENTION_DAYS = 90

@@ -13,10 +13,10 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from model import errors
+from model import columns, errors
 from store import ddl, parameters
 
-KNOWN = (2, 3, ddl.SCHEMA_VERSION)
+KNOWN = (2, 3, 4, ddl.SCHEMA_VERSION)
 """The schema versions of ledgers that can be brought up to date."""
 
 _PIECE_ROWS = 250_000
@@ -161,13 +161,24 @@ def _to_4(ledger: Ledger, ages: ddl.Ages) -> None:
         ledger.command(f"ALTER TABLE flows {written} SETTINGS mutations_sync = 2", {})
 
 
-_STEPS: dict[int, Callable[[Ledger, ddl.Ages], None]] = {3: _to_3, 4: _to_4}
+def _to_5(ledger: Ledger, ages: ddl.Ages) -> None:
+    """Flows with their origin, and with what staged policies would do; empty in rows that are there."""
+    names = columns.schema(columns.Stage.IDENTITY).names
+    for name in _ADDED_IN_5:
+        before = names[names.index(name) - 1]
+        ledger.command(f"ALTER TABLE flows ADD COLUMN IF NOT EXISTS {ddl.column(name)} AFTER {before}", {})
+    for statement in ddl.statements(ddl.ages(kept_days(ledger, "flows"), ages.tokens)):
+        ledger.command(statement, {})
+
+
+_STEPS: dict[int, Callable[[Ledger, ddl.Ages], None]] = {3: _to_3, 4: _to_4, 5: _to_5}
 """Version to what leads there from the one before, or from nothing."""
 
 _OLD = "flows_schema_2"
 _REBORN = {"endpoints": "uid", "services": "sure_to", "policies": "api_group"}
 """Tables that are made anew, and a column that the older ones do not have."""
 
+_ADDED_IN_5 = ("origin", "pending_verdict", "pending_trace")
 _NEW_COLUMNS = ("src_node", "dst_node", "src_zone", "dst_zone", "node_traffic", "correction")
 
 
