@@ -32,7 +32,7 @@ class End:
         kind: ``WorkloadEndpoint``, ``HostEndpoint``, ``NetworkSet`` or ``Network``; else what it was called.
         namespace: Its namespace; empty for none (Felix says ``-``).
         name: For a pod its name, or what its name was generated from and ``*`` (``web-6d9f5c-*``);
-            the host of a host endpoint; the network set; ``pub`` or ``pvt`` for other addresses, of which only
+            the host of a host endpoint; the network set; ``pub`` or ``pvt`` for other addresses, where only
             RFC 1918's are private (Calico's felix/collector/types/endpoint/endpoint.go).
     """
 
