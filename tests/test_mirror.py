@@ -11,6 +11,7 @@ PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
 ]
 
 ELSEWHERE = {
+    "collector/goldmane/flows.py": "tests/collector/goldmane/test_updates.py",
     "policy/calico.py": "tests/policy/test_parse.py",
     "policy/fields.py": "tests/policy/test_parse.py",
     "policy/granted.py": "tests/policy/test_audit.py",
