@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from collector import traces
-from enrich import enricher
 from model import address, columns
 
 Keys = npt.NDArray[np.uint64]
@@ -31,7 +30,7 @@ def keys(flows: pa.RecordBatch) -> Keys:
     """What tells connections apart, and who their ends are, as hashes of 64 bits."""
     found = np.zeros(len(flows), np.uint64)
     for side in ("src", "dst"):
-        for words in address.words(enricher.packed(flows, f"{side}_address")):
+        for words in address.words(columns.packed(flows, f"{side}_address")):
             found = _mixed(found, words)
     for name in _NUMBERS:
         found = _mixed(found, columns.numbers(flows.column(name)).astype(np.uint64))

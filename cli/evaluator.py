@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cli import connections, nodepolicies
 from collector import traces
-from enrich import enricher, identity, names
+from enrich import identity, names
 from model import address, cluster, columns, enums, errors, policyhit
 from policy import evaluate, program, world
 from runtime import logs
@@ -119,7 +119,7 @@ class _Met:
 
 
 def _met(flows: pa.RecordBatch, known: names.Names, labels: Labels) -> _Met:
-    packed = np.concatenate([enricher.packed(flows, f"{side}_address") for side in ("src", "dst")])
+    packed = np.concatenate([columns.packed(flows, f"{side}_address") for side in ("src", "dst")])
     ends = np.concatenate(known.enricher.ends(flows))
     codes, at, places = np.unique(ends, return_index=True, return_inverse=True)
     who = list(known.enricher.who.identities.some(codes.tolist()))
@@ -270,12 +270,8 @@ def _filled(flows: pa.RecordBatch, rows: Rows, told: Codes, every: Sequence[trac
         return flows
     there, codes = np.unique(told, return_inverse=True)
     for name in _FILLED:
-        before, values = columns.coded(flows, name)
-        after = before.copy()
-        after[rows] = codes + len(values)
         fresh = [getattr(every[i], "text" if name == "policy_trace" else name) for i in there.tolist()]
-        place = flows.schema.get_field_index(name)
-        flows = flows.set_column(place, flows.schema.field(name), columns.text([*values, *fresh], after))
+        flows = columns.filled(flows, name, rows, fresh, codes)
     return flows
 
 

@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from cli import evaluator, policies
 from collector import collector
-from enrich import changes, enricher, manifests, names
+from enrich import changes, manifests, names
 from model import columns, enums
 from runtime import metrics
 
 _NAMELESS = (enums.EndpointKind.PRIVATE, enums.EndpointKind.PUBLIC, enums.EndpointKind.AMBIGUOUS)
 
 Listener = Callable[[changes.Changes], None]
+Teller = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 def _is_other(before: pa.RecordBatch, after: pa.RecordBatch) -> npt.NDArray[np.bool_]:
@@ -101,11 +102,17 @@ class Naming:
         with self._lock:
             self._refresh()
 
-    def enrich(self, flows: pa.RecordBatch) -> pa.RecordBatch:
-        """Name flows by all that is known now, as `enricher.Enricher` does, and count what came of it."""
+    def enrich(self, flows: pa.RecordBatch, tell: Teller | None = None) -> pa.RecordBatch:
+        """Name flows by all that is known now, as `enricher.Enricher` does, and count what came of it.
+
+        Args:
+            flows: A batch of stage ``JOIN``.
+            tell: Who may know rules once the ends have names, before policies are asked.
+        """
         with self._lock:
             self._refresh()
             named = self._names.enricher.enrich(flows)
+            named = tell(named) if tell else named
             for side in ("src", "dst"):
                 self._count(named, side)
             return self._attributed(named)
@@ -162,4 +169,4 @@ class Naming:
 
     def _answers(self, flows: pa.RecordBatch, side: str) -> npt.NDArray[np.uint8]:
         began = columns.numbers(flows.column("started"))
-        return self._names.answers(enricher.packed(flows, f"{side}_address"), began)
+        return self._names.answers(columns.packed(flows, f"{side}_address"), began)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cli import naming
+from cli import felix, naming
 from collector import collector
 from collector.counters import source as counters
 from model import columns, enums, errors
@@ -42,6 +43,7 @@ class Recorder:
         self._metrics = measured
         self._lock = threading.Lock()
         self._ledger: Sink | None = None
+        self._felix: dict[str, felix.Felix] = {}
         self._labels_written: set[int] = set()
         self._labels_gone = threading.Event()
 
@@ -66,16 +68,24 @@ class Recorder:
         """
         if self._ledger is None:
             raise errors.StoreError("there is no ledger to record into")
-        flows = self._naming.enrich(report.flows)
+        if report.told is None:
+            self._record(self._ledger, report, self._naming.enrich(report.flows))
+            return
+        told = self._felix.setdefault(report.node, felix.Felix())
+        for ready in told.hold(report, time.time_ns()):
+            flows = told.settle(self._naming.enrich(ready.flows, told.tell))
+            self._record(self._ledger, told.noted(ready), flows)
+
+    def _record(self, ledger: Sink, report: collector.Report, flows: pa.RecordBatch) -> None:
         with self._lock:
-            self._write_labels(self._ledger)
+            self._write_labels(ledger)
         if len(flows):
-            self._ledger.insert("flows", flows)
+            ledger.insert("flows", flows)
         rows = report.completeness
         seen = {name: [getattr(row, name) for row in rows] for name in ddl.COMPLETENESS.names}
-        self._ledger.insert("completeness", columns.batch(ddl.COMPLETENESS, seen))
+        ledger.insert("completeness", columns.batch(ddl.COMPLETENESS, seen))
         if report.policy_hits:
-            self._write_policy_hits(self._ledger, report.node, report.time, report.policy_hits)
+            self._write_policy_hits(ledger, report.node, report.time, report.policy_hits)
         self._measure(report.node, flows)
 
     def _write_labels(self, ledger: Sink) -> None:

@@ -19,6 +19,8 @@ from collector import completeness, join, matrix, reconcile, sysctls, traces
 from collector.conntrack import scope, statistics
 from collector.conntrack import source as conntrack
 from collector.counters import source as counters
+from collector.felix import source as felix
+from collector.goldmane import flows as goldmane
 from collector.nflog import decode as packets_of
 from collector.nflog import grammars, owners
 from collector.nflog import source as nflog
@@ -32,7 +34,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 _limited = logs.Limited(__name__)
 
-SOURCES = ("conntrack", "nflog", "counters", "probe")
+SOURCES = ("conntrack", "nflog", "felix", "counters", "probe")
 _LAST_GROUP = 65535
 _SETTLE_SECONDS = nflog.FLUSH_SECONDS + nflog.LATE_SECONDS
 """After this, whatever was logged before the end of an interval has reached us."""
@@ -55,6 +57,21 @@ class Policies:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What Felix has told since the last interval.
+
+    Attributes:
+        flows: The flows, as they came.
+        keys: The key of each.
+        connected: Whether it is connected just now.
+    """
+
+    flows: goldmane.Flows
+    keys: Sequence[goldmane.Key]
+    connected: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One interval of one node.
 
@@ -63,6 +80,8 @@ class Report:
         flows: What was recorded, up to stage ``JOIN``.
         policy_hits: What each rule has counted; None where rule counters are not read.
         completeness: How much each source saw.
+        told: What Felix has told meanwhile; None where it is not listened to.
+        last: Whether there will be no other.
     """
 
     node: str
@@ -70,6 +89,8 @@ class Report:
     flows: pa.RecordBatch
     policy_hits: counters.Counted | None = None
     completeness: tuple[completeness.Completeness, ...]
+    told: Told | None = None
+    last: bool = False
 
 
 def check_sources(configured: settings.Collector) -> None:
@@ -151,12 +172,25 @@ class Collector:
         if "counters" in configured.sources:
             self._counters = counters.Source(namespace, self._known().prefixes, self._known().chains)
             self._counters.read()  # counts begin here, as close as can be to where packets are logged to us
+        self._felix = self._open_felix(pathlib.Path(configured.felix_socket), undo)
         self._probe: probe.Source | None = None
         if "probe" in configured.sources:
             self._probe = probe.Source(
                 namespace, interval_seconds=configured.interval_seconds, size=configured.probe_edges
             )
             undo.callback(self._probe.close)
+
+    def _open_felix(self, path: pathlib.Path, undo: contextlib.ExitStack) -> felix.Source | None:
+        """Listen to Felix, where Calico is on this node; without gRPC the other sources do."""
+        if "felix" not in self._settings.sources or not path.parent.parent.is_dir():
+            return None
+        try:
+            source = felix.Source(path, hurry=self._early.set, capacity=self._settings.hold)
+        except errors.SetupError as error:
+            _log.warning("Felix is not heard", extra={"fields": {"because": str(error)}})
+            return None
+        undo.callback(source.close)
+        return source
 
     @property
     def node(self) -> str:
@@ -178,6 +212,8 @@ class Collector:
                 _log.warning("not exact here", extra={"fields": {"node": self._settings.node} | fields})
         self._conntrack.start()
         self._nflog.start()
+        if self._felix:
+            self._felix.start()
         if self._probe:
             self._probe.start()
         self._join = join.Join(self._settings.node, self._traces, time.time_ns(), join.Scope())
@@ -191,6 +227,8 @@ class Collector:
         self._thread.join()
         self._interval(last=True)
         self._nflog.stop()
+        if self._felix:
+            self._felix.stop()
         self._conntrack.stop()
         self.close()
 
@@ -239,14 +277,27 @@ class Collector:
         rows = [*self._connections_seen(until)]
         if self._nflog.groups:
             rows.append(self._packets_seen(until, len(packets)))
+        told = self._hear()
+        if self._felix and told:
+            rows.append(self._told(until, self._felix, len(told.flows)))
         if self._probe:
             rows.append(self._drops_seen(until, self._probe, int(dropped["packets"].sum())))
         if counted:
             self._compare(counted, packets, prefixes, last)
             rows.append(self._rules_seen(until, counted))
         return Report(
-            node=self._settings.node, time=until, flows=flows, policy_hits=counted, completeness=tuple(rows)
-        )
+            node=self._settings.node, time=until, flows=flows, policy_hits=counted,
+            completeness=tuple(rows), told=told, last=last,
+        )  # fmt: skip
+
+    def _hear(self) -> Told | None:
+        """What Felix has told; no interval fails because it cannot be heard."""
+        if not self._felix:
+            return None
+        heard = self._attempt("felix", self._felix.read)
+        flows = np.zeros(0, goldmane.FLOW) if heard is None else heard
+        keys = [self._felix.keys[number] for number in flows["key"].tolist()]
+        return Told(flows=flows, keys=keys, connected=bool(self._felix.connected))
 
     def _attempt(self, source: str, read: Callable[[], _Result]) -> _Result | None:
         """Read a source without which the others still have something to say; None if it cannot be read."""
@@ -298,6 +349,11 @@ class Collector:
         )
         note = f"{unread} packets since the start have a prefix that no grammar reads" if unread else ""
         return self._settle("nflog", until, observed, totals, note=note, error=source.error)
+
+    def _told(self, until: int, source: felix.Source, observed: int) -> completeness.Completeness:
+        totals = completeness.Totals(lost=source.lost, discarded=source.discarded, malformed=source.malformed)
+        note = "" if source.connected else "no Felix is connected"
+        return self._settle("felix", until, observed, totals, note=note, error=source.error)
 
     def _drops_seen(self, until: int, source: probe.Source, observed: int) -> completeness.Completeness:
         totals = completeness.Totals(discarded=source.overflowed, malformed=source.unreadable)

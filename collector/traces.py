@@ -25,19 +25,41 @@ class Trace:
     ingress_action: str = ""
     deciding_rule: str = ""
     attribution: str = enums.Attribution.NONE.value
+    pending_verdict: str = ""
+    pending_trace: str = ""
 
 
-def summarise(hits: Sequence[policyhit.PolicyHit]) -> Trace:
-    """The trace of hits in the order in which the packet met them: egress first, then ingress."""
+def summarise(hits: Sequence[policyhit.PolicyHit], pending: Sequence[policyhit.PolicyHit] = ()) -> Trace:
+    """The trace of hits in the order in which the packet met them: egress first, then ingress.
+
+    Args:
+        hits: What it met.
+        pending: What it would have met with staged policies in force; said only where that is not the same.
+    """
     decisions = [hit for hit in hits if hit.action != enums.Action.PASS]
     by_direction = {hit.direction: hit.action.value for hit in decisions}
+    said = pending if list(pending) != list(hits) else ()
     return Trace(
-        text=" ".join(hit.render() for hit in hits),
+        pending_verdict=_verdict(said),
+        pending_trace=_text(said),
+        text=_text(hits),
         egress_action=by_direction.get(enums.Direction.EGRESS, ""),
         ingress_action=by_direction.get(enums.Direction.INGRESS, ""),
         deciding_rule=decisions[-1].render() if decisions else "",
         attribution=enums.Attribution.NFLOG.value if hits else enums.Attribution.NONE.value,
     )
+
+
+def _text(hits: Sequence[policyhit.PolicyHit]) -> str:
+    return " ".join(hit.render() for hit in hits)
+
+
+def _verdict(hits: Sequence[policyhit.PolicyHit]) -> str:
+    """What hits come to, on all sides together; empty without any that decides."""
+    actions = {hit.action for hit in hits} - {enums.Action.PASS}
+    if enums.Action.DENY in actions:
+        return enums.Verdict.DENIED.value
+    return enums.Verdict.ALLOWED.value if actions else ""
 
 
 class Traces:

@@ -57,7 +57,7 @@ class Enricher:
     def ends(self, flows: pa.RecordBatch) -> tuple[timeline.Codes, timeline.Codes]:
         """Who both ends of each flow were, as numbers of identities."""
         began = columns.numbers(flows.column("started"))
-        src, dst = (self._find(packed(flows, f"{side}_address"), began) for side in ("src", "dst"))
+        src, dst = (self._find(columns.packed(flows, f"{side}_address"), began) for side in ("src", "dst"))
         return src, dst
 
     def _find(self, addresses: address.Packed, times: npt.NDArray[np.int64]) -> timeline.Codes:
@@ -67,7 +67,7 @@ class Enricher:
 
     def _service(self, flows: pa.RecordBatch, began: npt.NDArray[np.int64]) -> dict[str, pa.Array[Any]]:
         ports, protocols = (columns.numbers(flows.column(name)) for name in ("service_port", "protocol"))
-        dialled = packed(flows, "service_address")
+        dialled = columns.packed(flows, "service_address")
         found = self._services.find(dialled, ports, protocols, began)
         left = np.flatnonzero((found == spans.NOBODY) & (ports > 0))
         left = left[self._is(enums.EndpointKind.NODE, self._find(dialled[left], began[left]))]
@@ -109,13 +109,3 @@ class Enricher:
 def _named(side: str, end: identities.Gathered) -> dict[str, pa.Array[Any]]:
     found: dict[str, pa.Array[Any]] = {f"{side}_{name}": end.text(name) for name in _NAMES}
     return found | {f"{side}_labels_id": end.labels()}
-
-
-def packed(flows: pa.RecordBatch, column: str) -> address.Packed:
-    """An address column of a batch, shape (n, 16), without a copy."""
-    array = flows.column(column)
-    data = array.buffers()[1]
-    if data is None:
-        return np.zeros((0, 16), np.uint8)
-    found: address.Packed = np.frombuffer(memoryview(data), np.uint8, len(array) * 16, array.offset * 16)
-    return found.reshape(-1, 16)

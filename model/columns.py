@@ -228,6 +228,18 @@ def numbers(column: pa.Array[Any]) -> npt.NDArray[Any]:
     return values[column.offset : column.offset + len(column)]
 
 
+def packed(flows: pa.RecordBatch, column: str) -> npt.NDArray[np.uint8]:
+    """An address column of a batch, shape (n, 16), without a copy."""
+    array = flows.column(column)
+    data = array.buffers()[1]
+    if data is None:
+        return np.zeros((0, 16), np.uint8)
+    found: npt.NDArray[np.uint8] = np.frombuffer(
+        memoryview(data), np.uint8, len(array) * 16, array.offset * 16
+    )
+    return found.reshape(-1, 16)
+
+
 def coded(flows: pa.RecordBatch, column: str) -> tuple[npt.NDArray[np.int32], list[str]]:
     """A text column of a flow batch as codes, and the values that they stand for."""
     array: Any = flows.column(column)
@@ -239,6 +251,26 @@ def equal(flows: pa.RecordBatch, column: str, value: str) -> npt.NDArray[np.bool
     codes, values = coded(flows, column)
     same: npt.NDArray[np.bool_] = codes == (values.index(value) if value in values else -1)
     return same
+
+
+def filled(
+    flows: pa.RecordBatch, name: str, rows: npt.NDArray[np.int64], values: Sequence[str],
+    codes: npt.NDArray[np.integer],
+) -> pa.RecordBatch:  # fmt: skip
+    """A flow batch with other text in some rows of a column.
+
+    Args:
+        flows: The batch.
+        name: The column.
+        rows: The rows.
+        values: Texts, of which one may be there twice.
+        codes: For each of the rows which of them it gets.
+    """
+    before, known = coded(flows, name)
+    after = before.copy()
+    after[rows] = codes + len(known)
+    place = flows.schema.get_field_index(name)
+    return flows.set_column(place, flows.schema.field(name), text([*known, *values], after))
 
 
 def counts(

@@ -39,8 +39,8 @@ class Collector:
     """Path of the network namespace to watch; empty for the one that we run in."""
     interval_seconds: float = _within(10.0, 0.5, 3600.0)
     """How often living connections are reported: shorter is fresher and makes more rows."""
-    sources: tuple[str, ...] = ("conntrack", "nflog", "counters")
-    """What to read: conntrack, nflog, counters, probe. `collect --check` says what each gives here."""
+    sources: tuple[str, ...] = ("conntrack", "nflog", "felix", "counters")
+    """What to read: conntrack, nflog, felix, counters, probe. `collect --check` says what each gives here."""
     conntrack_zone: int = _within(-1, -1, 65535)
     """Only connections of this conntrack zone; -1 for all."""
     conntrack_mark: str = ""
@@ -53,6 +53,9 @@ class Collector:
     nflog_pattern: str = ""
     """A regular expression for prefixes of your own, with groups named action, direction, namespace, policy
     and rule; it is asked before the grammars."""
+    felix_socket: str = "/var/run/calico/flows/flows.sock"
+    """Where Felix looks for somebody to tell its flows. It is made where the folder above its own is there,
+    as on each node of Calico."""
     set_sysctls: bool = False
     """Turn on nf_conntrack_acct and nf_conntrack_timestamp, without which bytes and times are not counted."""
     receive_buffer_bytes: int = _within(8 << 20, 4096, _LARGEST)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench import collector, conntrack, enrich, judging, measure, memory, nflog, probe, store, suggesting
+from cli.bench import (
+    collector,
+    conntrack,
+    enrich,
+    joining,
+    judging,
+    measure,
+    memory,
+    nflog,
+    probe,
+    store,
+    suggesting,
+)
 
 Measures = Iterator[measure.Measure]
 
@@ -14,6 +26,7 @@ BENCHES: dict[str, tuple[Callable[[int, float, int], Measures], int, float]] = {
     "nflog": (lambda count, rate, _: nflog.packets(count, rate), 1_000_000, 135_000.0),
     "probe": (lambda count, rate, _: probe.drops(count, rate), 500_000, 100_000.0),
     "collector": (collector.watch, 10_000, 500.0),
+    "join": (lambda count, rate, _: joining.joined(count, rate), 3_000_000, 200_000.0),
     "enrich": (lambda count, _, __: _names(count), 2_000_000, 0.0),
     "policy-eval": (lambda count, _, __: judging.judged(count), 1_000_000, 0.0),
     "suggest": (lambda count, _, __: suggesting.suggested(count), 100_000_000, 0.0),

@@ -52,7 +52,7 @@ def names(count: int) -> Iterator[measure.Measure]:
             named.enrich(batch)
         yield _measure(f"flows {label} named", rows / (time.process_time() - began), "rows/s")
         asked = [
-            (enricher.packed(batch, "src_address"), columns.numbers(batch.column("started")))
+            (columns.packed(batch, "src_address"), columns.numbers(batch.column("started")))
             for batch in batches
         ]
         began = time.process_time()

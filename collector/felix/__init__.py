@@ -1,1 +1,1 @@
-"""Flows as Calico's Felix tells them on its node, by its local socket (felix/collector/local, since 3.30)."""
+"""What Calico's Felix tells on its node, by its local socket (since 3.30), and the join with connections."""

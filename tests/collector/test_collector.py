@@ -51,7 +51,7 @@ table inet firewall {
 """
 LAST = 7999
 ALLOWED, DENIED = "ingress||np:shop/web|allow|0", "ingress||np:shop/web|deny|1"
-CONNTRACK, NFLOG, COUNTERS, PROBE = collector.SOURCES
+CONNTRACK, NFLOG, FELIX, COUNTERS, PROBE = collector.SOURCES
 BY_RULE = (CONNTRACK, NFLOG, COUNTERS)
 CLIENT, SERVER = "10.1.0.1", "10.1.0.2"
 SETTLED = 1.1  # seconds after which the probe tells what was dropped

@@ -1,0 +1,146 @@
+"""Windows of what Felix tells, and which of them a connection is found in."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from spoken import EGRESS, IN, INGRESS, OUT, SECOND, flows
+
+from collector.felix import windows
+from collector.goldmane import flows as goldmane
+
+OTHER = dataclasses.replace(EGRESS, enforced=(OUT, OUT))
+
+
+def _told(*spoken: tuple[int, int, list[goldmane.Key]]) -> windows.Windows:
+    """What was told: began, ended, and of whom."""
+    known = windows.Windows()
+    for began, ended, keys in spoken:
+        known.add(flows(len(keys), began, ended), keys)
+    return known
+
+
+def _find(known: windows.Windows, key: goldmane.Key, began: float, until: float) -> tuple[tuple, ...] | None:
+    """The ways that are told of a connection; None where nothing is."""
+    index = known.index()
+    ends = (np.array([known.ends.number(end)], np.int32) for end in (key.src, key.dst))
+    keys = windows.lookups(
+        *ends, np.array([key.dst_port]), np.array([key.protocol]), windows.question(key.reporter, key.action)
+    )
+    times = (np.array([int(at * SECOND)]) for at in (began, until))
+    found = int(index.find(keys, *times)[0])
+    if found == windows.NOT_TOLD:
+        return None
+    return tuple(known.traces[number].enforced for number in index.ways(found))
+
+
+@pytest.mark.parametrize(
+    ("began", "until", "expected"),
+    [
+        pytest.param(3, 4, ((OUT,),), id="in the first window"),
+        pytest.param(14.5, 15, ((OUT, OUT),), id="at its end: told in the next one"),
+        pytest.param(20, 21, ((OUT, OUT),), id="in the second"),
+        pytest.param(-100, 4, ((OUT,),), id="long before, and there in the first"),
+        pytest.param(-100, 100, ((OUT,),), id="all the time"),
+        pytest.param(29, 30, ((OUT, OUT),), id="no later window: the last that can be"),
+        pytest.param(31, 32, None, id="after all windows"),
+        pytest.param(-100, -9, None, id="gone before them"),
+        pytest.param(-100, -7, ((OUT,),), id="told as late as can be"),
+    ],
+)
+def test_connection_is_found_in_the_window_that_tells_of_it(
+    began: float, until: float, expected: tuple[tuple, ...] | None
+) -> None:
+    known = _told((0, 15, [EGRESS]), (15, 30, [OTHER]))
+    assert _find(known, EGRESS, began, until) == expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"dst_port": 81}, id="port"),
+        pytest.param({"protocol": 17}, id="protocol"),
+        pytest.param({"src": EGRESS.dst}, id="source"),
+        pytest.param({"dst": EGRESS.src}, id="destination"),
+        pytest.param({"reporter": INGRESS.reporter}, id="side"),
+    ],
+)
+def test_nothing_else_is_taken_for_it(changed: dict) -> None:
+    known = _told((0, 15, [EGRESS]))
+    assert _find(known, dataclasses.replace(EGRESS, **changed), 3, 4) is None
+
+
+def test_ports_of_other_protocols_tell_nothing_apart() -> None:
+    sctp = dataclasses.replace(EGRESS, protocol=132, dst_port=0)
+    assert _find(_told((0, 15, [sctp])), dataclasses.replace(sctp, dst_port=99), 3, 4) == ((OUT,),)
+
+
+def test_both_ways_are_found_where_two_are_told() -> None:
+    ways = _find(_told((0, 15, [EGRESS, OTHER, EGRESS])), EGRESS, 3, 4)
+    assert sorted(ways or (), key=len) == [(OUT,), (OUT, OUT)]
+
+
+def test_window_that_comes_in_pieces_is_one() -> None:
+    known = _told((0, 15, [EGRESS]), (0, 15, [INGRESS]), (15, 30, []))
+    assert len(known.windows) == 1
+    assert known.windows[0].traces.tolist() == [0, 1]
+    assert [_find(known, key, 3, 4) for key in (EGRESS, INGRESS)] == [((OUT,),), ((IN,),)]
+
+
+def test_what_is_still_being_told_does_not_count() -> None:
+    known = _told((0, 15, [EGRESS]), (15, 30, [EGRESS]))
+    assert known.told_until(30 * SECOND + 1) == 15 * SECOND
+    assert known.told_until(40 * SECOND) == 30 * SECOND
+    assert known.every == 15 * SECOND
+    assert windows.Windows().told_until(5) == 0
+
+
+def test_windows_told_late_end_where_the_next_begin() -> None:
+    """As after a reconnect, when Felix tells again of five minutes."""
+    known = _told((0, 60, [EGRESS]), (15, 60, [OTHER]))
+    assert [window.ended for window in known.windows] == [16 * SECOND, 60 * SECOND]
+
+
+def test_what_no_connection_explains_is_left_and_given_back_once() -> None:
+    known = _told((0, 15, [EGRESS, INGRESS]), (15, 30, [EGRESS]))
+    index = known.index()
+    index.explain(np.array([known.windows[0].lookups[0]]), np.array([3 * SECOND]), np.array([4 * SECOND]))
+    index.settle()
+    gone = known.forget(20 * SECOND)
+    assert [window.explained.tolist() for window in gone] == [[True, False]]
+    assert known.forget(20 * SECOND) == []
+    assert [window.explained.tolist() for window in known.windows] == [[False]]
+
+
+KEYS = st.builds(
+    lambda port, more: dataclasses.replace(EGRESS, dst_port=port, enforced=(OUT,) * more),
+    st.integers(1, 3), st.integers(1, 2),
+)  # fmt: skip
+SPOKEN = st.lists(st.tuples(st.integers(0, 8), st.lists(KEYS, min_size=1, max_size=4)), max_size=6)
+
+
+@given(SPOKEN, KEYS, st.integers(-10, 130), st.integers(0, 60))
+def test_finds_what_a_search_through_all_windows_does(
+    spoken: list[tuple[int, list[goldmane.Key]]], key: goldmane.Key, began: int, lasts: int
+) -> None:
+    known = _told(*((15 * number, 15 * number + 15, keys) for number, keys in spoken))
+    fitting = [
+        window for window in known.windows
+        if key.dst_port in {one.dst_port for one in window.keys}
+        and window.ended >= began * SECOND
+        and window.began <= (began + lasts) * SECOND + windows.LATE
+    ]  # fmt: skip
+    later = [window for window in fitting if window.ended >= began * SECOND + windows.SOONEST]
+    expected = None
+    for window in (later or fitting)[:1]:
+        expected = {one.enforced for one in window.keys if one.dst_port == key.dst_port}
+    found = _find(known, key, began, began + lasts)
+    assert (None if found is None else set(found)) == expected
