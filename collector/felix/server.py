@@ -218,8 +218,8 @@ def _make_room(path: pathlib.Path) -> None:
         raise errors.SetupError(f"{path} is no socket: move it away, so that Felix can reach us there")
     if _answers(path):
         raise errors.SetupError(
-            f"another process listens at {path} (`calico-node flows`, or another collector): Felix sends its "
-            "flows there until it ends"
+            f"another process listens at {path} (`calico-node flows`, or another collector): a Felix that "
+            "connects now sends its flows there"
         )
     path.unlink()
 

@@ -1,8 +1,9 @@
 """Where Felix's flows come from: its local socket, which has all of a node's, with verdicts and rules.
 
 Felix sends there once the FelixConfiguration says ``flowLogsLocalReporter: Enabled``, each
-``flowLogsFlushInterval``, whether there is a Goldmane or not. What its own queue of 5,000 flows has no room
-for, it drops without telling us (goldmane/pkg/client/client.go).
+``flowLogsFlushInterval``, whether there is a Goldmane or not. All flows of a flush go at once into a queue
+of its own that has room for 5,000; what has none is dropped, and we are not told
+(goldmane/pkg/client/client.go). A shorter interval makes fewer flows of a flush.
 
 Needs the extra ``goldmane``, once there is a source.
 """
@@ -34,11 +35,12 @@ new stream, send it again, and so on for five minutes."""
 class Source:
     """The flows that Felix has sent since they were last read.
 
-    A message is taken in well under a tenth of a millisecond, and Felix waits for its receipt: what comes
-    faster waits there.
+    Measured: a message costs 0.14 ms of one core where its sender waits for each receipt, as Felix does
+    (6,300/s), and 0.1 where it does not (9,000/s). What comes faster is held back by gRPC, and waits there.
 
     Args:
-        path: The socket that Felix knows. Its directory is made, if there is none.
+        path: The socket that Felix knows. Its directory is made, if there is none; what was read lately is
+            noted there too, so it should outlive us.
         hurry: Is called, by another thread, when it is time to read.
         capacity: How many flows we hold until they are read; more are discarded and counted.
 
