@@ -348,6 +348,9 @@ SIDES_OF_PEER = {
 }
 """The nodes of both ends, of a row as older schemas had it."""
 
+ADDED_IN_5 = ("origin", "pending_verdict", "pending_trace")
+"""Columns that older schemas do not have: empty in their rows."""
+
 VIEWS = {"flows_minute_filled": "flows_minute", "flows_hour_mirrored_filled": "flows_hour_mirrored"}
 """The views that are filled from `flows`, and where they put it."""
 

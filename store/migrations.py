@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from model import columns, errors
+from model import errors
 from store import ddl, parameters
 
 KNOWN = (2, 3, 4, ddl.SCHEMA_VERSION)
@@ -162,12 +162,19 @@ def _to_4(ledger: Ledger, ages: ddl.Ages) -> None:
 
 
 def _to_5(ledger: Ledger, ages: ddl.Ages) -> None:
-    """Flows with their origin, and with what staged policies would do; empty in rows that are there."""
-    names = columns.schema(columns.Stage.IDENTITY).names
-    for name in _ADDED_IN_5:
-        before = names[names.index(name) - 1]
-        ledger.command(f"ALTER TABLE flows ADD COLUMN IF NOT EXISTS {ddl.column(name)} AFTER {before}", {})
-    for statement in ddl.statements(ddl.ages(kept_days(ledger, "flows"), ages.tokens)):
+    """Flows with their origin, and with what staged policies would do; empty in the rows that are there.
+
+    Whoever writes by the old names goes on: what he does not name is empty. The rollups have none of them.
+    """
+    if _exists(ledger, "flows"):
+        names = ddl.TABLES["flows"].names
+        for name in ddl.ADDED_IN_5:
+            before = names[names.index(name) - 1]
+            ledger.command(
+                f"ALTER TABLE flows ADD COLUMN IF NOT EXISTS {ddl.column(name)} AFTER {before}", {}
+            )
+        ages = ddl.ages(kept_days(ledger, "flows"), ages.tokens)
+    for statement in ddl.statements(ages):  # `flows_counted` is made again: it has all columns by name
         ledger.command(statement, {})
 
 
@@ -178,7 +185,6 @@ _OLD = "flows_schema_2"
 _REBORN = {"endpoints": "uid", "services": "sure_to", "policies": "api_group"}
 """Tables that are made anew, and a column that the older ones do not have."""
 
-_ADDED_IN_5 = ("origin", "pending_verdict", "pending_trace")
 _NEW_COLUMNS = ("src_node", "dst_node", "src_zone", "dst_zone", "node_traffic", "correction")
 
 

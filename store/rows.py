@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,8 @@ def fitting(table: str, batch: pa.RecordBatch | pa.Table) -> pa.Table:
     rows = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
     if table == "flows" and "peer_node" in rows.schema.names:
         rows = _of_schema_3(rows)
+    if table == "flows" and not set(ddl.ADDED_IN_5) & set(rows.schema.names):
+        rows = _with_blank(rows, ddl.ADDED_IN_5)  # an older Flowledger has spooled them
     if missing := [name for name in schema.names if name not in rows.schema.names]:
         raise errors.StoreError(f"Code: 8. {table} needs a column {missing[0]} (THERE_IS_NO_COLUMN)", code=8)
     rows = rows.select(schema.names).unify_dictionaries().combine_chunks()
@@ -46,7 +49,11 @@ def _of_schema_3(rows: pa.Table) -> pa.Table:
         said = {word: pc.equal(reporter, pa.scalar(word)) for word in (side, other, "both")}
         end = pc.if_else(pc.or_(said[side], said["both"]), node, pc.if_else(said[other], peer, ""))
         rows = rows.append_column(ddl.TABLES["flows"].field(f"{side}_node"), end.dictionary_encode())
-    for name in ("src_zone", "dst_zone", "node_traffic", "correction"):
+    return _with_blank(rows, ("src_zone", "dst_zone", "node_traffic", "correction"))
+
+
+def _with_blank(rows: pa.Table, names: Iterable[str]) -> pa.Table:
+    for name in names:
         blank = columns.blank(columns.TEXT, rows.num_rows)
         rows = rows.append_column(ddl.TABLES["flows"].field(name), blank)
     return rows

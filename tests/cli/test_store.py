@@ -31,9 +31,9 @@ def test_init_makes_a_folder_once(tmp_path: pathlib.Path) -> None:
     url = f"chdb://{tmp_path}/new"
     for was in ("new", "as it was"):
         code, out, err = _run("init", "--store", url)
-        assert (code, out, err) == (0, f"{url}: schema version 4, {was}\n", "")
+        assert (code, out, err) == (0, f"{url}: schema version 5, {was}\n", "")
     code, out, err = _run("migrate", "--store", url, "-o", "json")
-    assert (code, json.loads(out)["schema"], err) == (0, 4, "")
+    assert (code, json.loads(out)["schema"], err) == (0, 5, "")
     code, out, err = _run("status", "--ledger", url, "-o", "json")
     assert (code, json.loads(out)["first"], err) == (0, None, "")
 
@@ -52,7 +52,7 @@ def test_status_is_a_page_for_a_person(
     ledger.insert("flows", flows({}, {"verdict": "denied"}))
     code, out, err = command("store", "status", "--ledger", url)
     assert (code, err) == (0, "")
-    for said in ("schema version 4", "2 connections and attempts", "1 denied",
+    for said in ("schema version 5", "2 connections and attempts", "1 denied",
                  "no report of how complete it is", "flows_minute", "flows_hour", "bytes a row",
                  "workload_kind"):  # fmt: skip
         assert said in out
@@ -65,7 +65,7 @@ def test_status_is_json_for_a_program(
     ledger.insert("flows", flows({}, {"verdict": "denied"}))
     code, out, err = command("store", "status", "--ledger", url, "-o", "json")
     found = json.loads(out)
-    assert (code, err, found["schema"], found["summary"]["denied"]) == (0, "", 4, 1)
+    assert (code, err, found["schema"], found["summary"]["denied"]) == (0, "", 5, 1)
     assert {row["table"] for row in found["tables"]} >= {"flows", "flows_minute", "flows_hour"}
     assert len(found["columns"]) > 40
 

@@ -84,6 +84,7 @@ def test_allowed_connection_has_the_rule_that_let_it_through(node: Node) -> None
         "connections_started": 1, "connections_ended": 0, "tcp_state": "established", "drop_reason": "",
         "verdict": "allowed", "egress_action": "allow", "ingress_action": "allow",
         "policy_trace": f"{TEXTS[OUT]} {TEXTS[IN]}", "deciding_rule": TEXTS[IN], "attribution": "nflog",
+        "origin": "", "pending_verdict": "", "pending_trace": "",
     }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def test_denied_attempt(node: Node) -> None:
         "connections_started": 1, "connections_ended": 0, "tcp_state": "", "drop_reason": "",
         "verdict": "denied", "egress_action": "allow", "ingress_action": "deny",
         "policy_trace": f"{TEXTS[OUT]} {TEXTS[PASS_IN]} {TEXTS[DENY_IN]}", "deciding_rule": TEXTS[DENY_IN],
-        "attribution": "nflog",
+        "attribution": "nflog", "origin": "", "pending_verdict": "", "pending_trace": "",
     }  # fmt: skip
 
 

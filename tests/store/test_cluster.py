@@ -58,6 +58,19 @@ def _connections(flows: Build, count: int, **more: object) -> pa.RecordBatch:
     return flows(*({"src_port": n, "dst_port": n % 7, **more} for n in range(count)))
 
 
+def _leave(server: Server, database: str, state: str) -> None:
+    """A ledger on a host as an older Flowledger has left it, in ``tests/states``, and what is over it."""
+    text = (pathlib.Path(__file__).parents[1] / "states" / f"{state}.sql").read_text()
+    made = text.partition("\n")[2].strip().rstrip(";").split(";\n\n")
+    over = cluster.statements("flowledger", f"{database}_local")
+    for name, statements in ((f"{database}_local", made), (database, over)):
+        with _opened(server.native_url) as opened:
+            opened.command(f"CREATE DATABASE {name}", {})
+        with _opened(f"{server.native_url}/{name}") as opened:
+            for statement in statements:
+                opened.command(statement, {})
+
+
 def _wait_for(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not done():
@@ -193,10 +206,37 @@ def test_shard_that_lags_is_brought_up(cluster: list[Server], database: str, spr
         behind.command("TRUNCATE TABLE schema_migrations", {})
         behind.command("INSERT INTO schema_migrations VALUES (2, now64(3))", {})
     with _opened(f"{cluster[0].native_url}/{database}") as ledger:
-        with pytest.raises(errors.StoreError, match="schema version 2 and this Flowledger needs 4"):
+        with pytest.raises(errors.StoreError, match="schema version 2 and this Flowledger needs 5"):
             migrations.check(ledger)
-        assert _make(_url(cluster[0], database)) == (2, 4)
+        assert _make(_url(cluster[0], database)) == (2, 5)
         migrations.check(ledger)
+
+
+def test_older_ledger_comes_up_to_date_with_what_is_over_it(
+    cluster: list[Server], database: str, flows: Build
+) -> None:
+    """Nodes of the older Flowledger write on: by the tables over all shards as they were, and as they are."""
+    for server in cluster:
+        _leave(server, database, "version-4")
+    with _opened(f"{cluster[1].native_url}/{database}") as older:
+        names = ", ".join(older.query("SELECT * FROM flows LIMIT 0", {}).column_names)
+        assert "origin" not in names
+        again = f"INSERT INTO flows ({names}) SELECT {names} FROM flows WHERE src_workload = 'service-2'"
+        settings = "SETTINGS distributed_foreground_insert = 1"
+        before = _rows(older, "flows")
+        assert before == 2 * 72
+        older.command(f"{again} {settings}", {})
+        came = _rows(older, "flows") - before
+        assert came > 0
+        assert _make(_url(cluster[0], database)) == (4, 5)
+        older.command(f"{again} AND reporter != 'src' {settings}", {})
+        assert _rows(older, "flows") > before + came
+        assert _rows(older, "flows_counted WHERE origin = '' AND pending_trace = ''") > 0
+    with _opened(_url(cluster[1], database)) as ledger:
+        migrations.check(ledger)
+        ledger.insert("flows", _connections(flows, 20, origin="goldmane", pending_verdict="denied"))
+        asked = "flows_counted WHERE origin = 'goldmane' AND pending_verdict = 'denied'"
+        assert _rows(ledger, asked) == 20
 
 
 def test_shard_that_is_added_takes_its_part(installed: None, tmp_path: pathlib.Path, flows: Build) -> None:

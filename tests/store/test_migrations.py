@@ -16,7 +16,7 @@ from store import chdb, ddl, migrations, native
 
 Run = Callable[[str], str]
 STATES = pathlib.Path(__file__).parents[1] / "states"
-STATES_KNOWN = {"version-2": 2, "version-3": 3}
+STATES_KNOWN = {"version-2": 2, "version-3": 3, "version-4": 4}
 TOTALS = {
     "version-2": {
         "flows": {"rows": 60, "bytes": 215_192, "packets": 685, "connections": 60},
@@ -32,16 +32,31 @@ TOTALS = {
         "flows_day": {"bytes": 127_223, "packets": 396, "connections": 39},
         "flows_hour_mirrored": {"bytes": 88_569, "packets": 309, "connections": 25},
     },
+    "version-4": {  # a correction is half done: 72 rows are 70 connections
+        "flows": {"rows": 72, "bytes": 229_627, "packets": 742, "connections": 70},
+        "flows_minute": {"bytes": 133_541, "packets": 425, "connections": 43},
+        "flows_hour": {"bytes": 133_541, "packets": 425, "connections": 43},
+        "flows_day": {"bytes": 133_541, "packets": 425, "connections": 43},
+        "flows_hour_mirrored": {"bytes": 96_086, "packets": 317, "connections": 27},
+    },
 }
 """What each version's own engine had added up when the state was dumped, the mirrored reports apart."""
-COUNTED = {"version-2": 45, "version-3": 49}
-OTHERS = {"label_sets": 2, "policy_hits": 1, "completeness": 13}
+COUNTED = {"version-2": 45, "version-3": 49, "version-4": 55}
+_SAID_OF_NODES = {"label_sets": 2, "policy_hits": 1, "completeness": 13}
+OTHERS = {
+    "version-2": _SAID_OF_NODES,
+    "version-3": _SAID_OF_NODES,
+    "version-4": _SAID_OF_NODES
+    | {"completeness": 15, "endpoints": 2, "services": 1, "policies": 1, "watched": 1},
+}
 NODES = {
     "version-2": {"src": 24, "dst": 23, "both": 13},
     "version-3": {"src": 25, "dst": 24, "both": 14},
 }
-"""How many rows of each reporter name nodes."""
+"""How many rows of each reporter name nodes, in states that know them by the other one alone."""
 SAID = {"completeness": "time", "completeness_hour": "last_seen"}
+STATEMENTS = {"version-2": 99, "version-3": 75, "version-4": 29}
+"""How many it takes to bring each of them up to date, in pieces of eight rows."""
 _SUMS = (
     "SELECT count() AS rows, sum(forward_bytes + reverse_bytes) AS bytes, "
     "sum(forward_packets + reverse_packets) AS packets, sum(connections_started) AS connections FROM {}"
@@ -105,7 +120,7 @@ def test_released_state_comes_up_to_date(database: Callable[[], native.Server], 
     for table in ("flows", *ddl.ROLLUPS):
         sql = f"SELECT sum(connections_started) AS c FROM {table}_counted"
         assert ledger.query(sql, {}).column("c").to_pylist() == [COUNTED[state]]
-    for table, rows in OTHERS.items():
+    for table, rows in OTHERS[state].items():
         assert ledger.query(f"SELECT count() AS c FROM {table}", {}).column("c").to_pylist() == [rows]
     said = [f"SELECT sum(observed), max({seen}) FROM {table}" for table, seen in SAID.items()]
     raw, hours = (list(ledger.query(sql, {}).to_pylist()[0].values()) for sql in said)
@@ -133,7 +148,7 @@ def test_old_ledger_becomes_what_a_new_one_is(database: Callable[[], native.Serv
     assert [row for row in _shape(ledger) if row["name"] != "flows_schema_2"] == fresh
 
 
-@pytest.mark.parametrize("state", STATES_KNOWN)
+@pytest.mark.parametrize("state", NODES)
 def test_nodes_of_both_ends_come_from_the_other_ones(
     database: Callable[[], native.Server], state: str
 ) -> None:
@@ -154,6 +169,23 @@ def test_nodes_of_both_ends_come_from_the_other_ones(
     assert all(row["rows"] == row["right"] for row in found)
     nowhere = "SELECT count() AS c FROM flows WHERE reporter = 'none' AND src_node = '' AND dst_node = ''"
     assert ledger.query(nowhere, {}).column("c").to_pylist() == [state == "version-3"]
+
+
+def test_rows_of_schema_4_say_what_they_said(database: Callable[[], native.Server]) -> None:
+    """And nothing in the columns that are new."""
+    ledger = database()
+    _fill(ledger, "version-4")
+    tables = [name for name in ddl.STORED if name != "completeness_hour"]
+    found = {table: ledger.query(f"SELECT * FROM {table} ORDER BY ALL", {}) for table in tables}
+    migrations.bring_up_to_date(ledger, ddl.ages(0))
+    for table, before in found.items():
+        listed = ", ".join(before.column_names)
+        now = ledger.query(f"SELECT {listed} FROM {table} ORDER BY ALL", {})
+        assert now.to_pylist() == before.to_pylist()
+    assert set(ddl.TABLES["flows"].names) - set(found["flows"].column_names) == set(ddl.ADDED_IN_5)
+    for table in ("flows", "flows_counted"):
+        blank = ledger.query(f"SELECT DISTINCT {', '.join(ddl.ADDED_IN_5)} FROM {table}", {})
+        assert blank.to_pylist() == [dict.fromkeys(ddl.ADDED_IN_5, "")]
 
 
 @pytest.mark.parametrize("state", STATES_KNOWN)
@@ -211,8 +243,41 @@ def test_rows_by_old_names_come_in_until_the_version_is_written(
     assert found[0]["s"] == came
 
 
-@pytest.mark.parametrize("state", STATES_KNOWN)
-@pytest.mark.parametrize("stop_after", range(1, 60, 3))
+def test_rows_without_what_is_new_come_in_whenever(
+    database: Callable[[], native.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes of schema 4 name no column that goes, so that none of their rows has to wait; not even later."""
+    ledger, node = database(), database()
+    _fill(ledger, "version-4")
+    names = ledger.query("SELECT * FROM flows LIMIT 0", {}).column_names
+    command, came = ledger.command, 0
+
+    def write() -> None:
+        nonlocal came
+        came += 1
+        values = ", ".join({"src_port": str(came), "reporter": "'late'"}.get(name, name) for name in names)
+        one = "SELECT * FROM flows WHERE reporter = 'dst' ORDER BY ALL LIMIT 1"
+        node.command(f"INSERT INTO flows ({', '.join(names)}) SELECT {values} FROM ({one})", {})
+
+    def meanwhile(sql: str, values: dict[str, str | int]) -> None:
+        command(sql, values)
+        write()
+
+    before = _totals(ledger, "version-4")["flows_day"]["connections"]
+    monkeypatch.setattr(ledger, "command", meanwhile)
+    migrations.bring_up_to_date(ledger, ddl.ages(0))
+    write()
+    assert came > 20
+    blank = " AND ".join(f"{name} = ''" for name in ddl.ADDED_IN_5)
+    sql = f"SELECT uniqExact(src_port) AS c FROM flows_counted WHERE reporter = 'late' AND {blank}"
+    assert node.query(sql, {}).column("c").to_pylist() == [came]
+    assert _totals(node, "version-4")["flows_day"]["connections"] == before + came
+
+
+@pytest.mark.parametrize(
+    ("state", "stop_after"),
+    [(state, at) for state, given in STATEMENTS.items() for at in range(1, given, 3)],
+)
 def test_kill_at_any_statement_loses_nothing(
     database: Callable[[], native.Server], monkeypatch: pytest.MonkeyPatch, state: str, stop_after: int
 ) -> None:
@@ -272,14 +337,14 @@ def test_new_ledger_gets_todays_schema(database: Callable[[], native.Server]) ->
     ]
 
 
-@pytest.mark.parametrize("found", [1, 5, 999], ids=["before any release", "next", "far ahead"])
+@pytest.mark.parametrize("found", [1, 6, 999], ids=["before any release", "next", "far ahead"])
 def test_unknown_version_is_refused_and_left(database: Callable[[], native.Server], found: int) -> None:
     ledger = database()
     ledger.command(ddl.MIGRATIONS, {})
     ledger.command(f"INSERT INTO schema_migrations VALUES ({found}, now64(3))", {})
     for ask in (migrations.check, lambda ledger: migrations.bring_up_to_date(ledger, ddl.ages())):
         with pytest.raises(
-            errors.StoreError, match=f"schema version {found} and this Flowledger knows 2, 3, 4"
+            errors.StoreError, match=f"schema version {found} and this Flowledger knows 2, 3, 4, 5"
         ):
             ask(ledger)
     tables = ledger.query("SELECT name FROM system.tables WHERE database = currentDatabase()", {})

@@ -37,12 +37,20 @@ def test_plain_text_may_stand_for_a_dictionary(flows: Build) -> None:
 def test_rows_that_an_older_flowledger_has_spooled_fit(
     flows: Build, reporter: str, nodes: tuple[str, str]
 ) -> None:
-    new = ("src_node", "dst_node", "src_zone", "dst_zone", "node_traffic", "correction")
+    new = ("src_node", "dst_node", "src_zone", "dst_zone", "node_traffic", "correction", *ddl.ADDED_IN_5)
     given = pa.Table.from_batches([flows({"reporter": reporter, "node": "n"})]).drop_columns(list(new))
     fitting = rows.fitting("flows", given.append_column("peer_node", pa.array(["p"])))
     (row,) = fitting.to_pylist()
-    assert tuple(row[name] for name in new) == (*nodes, "", "", "", "")
+    assert tuple(row[name] for name in new) == (*nodes, *[""] * 7)
     assert fitting.schema.types == ddl.TABLES["flows"].types
+
+
+def test_rows_that_schema_4_has_spooled_fit(flows: Build) -> None:
+    given = flows({"src_pod": "a"}, {"src_pod": "b"})
+    older = given.drop_columns(list(ddl.ADDED_IN_5))
+    assert rows.fitting("flows", older).to_pylist() == given.to_pylist()
+    with pytest.raises(errors.StoreError, match="needs a column pending_trace"):
+        rows.fitting("flows", given.drop_columns(["pending_trace"]))
 
 
 @pytest.mark.parametrize(
