@@ -167,6 +167,12 @@ def parse(text: str) -> PolicyHit:
     )  # fmt: skip
 
 
+def deciding(trace: str) -> str:
+    """The hit that decided in a trace as text, the last allow or deny; empty where none did."""
+    decided = (hit for hit in reversed(trace.split()) if hit.split("|")[3:4] in (["allow"], ["deny"]))
+    return next(decided, "")
+
+
 def _escape(text: str, also_plain: str = "") -> str:
     return urllib.parse.quote(text, safe=_PLAIN + also_plain, errors="surrogatepass")
 

@@ -72,6 +72,10 @@ _PACKETS = "sum(forward_packets + reverse_packets) AS packets"
 _BYTES = "sum(forward_bytes + reverse_bytes) AS bytes"
 _LEFT = "HAVING connections != 0 OR bytes != 0 OR sum(connections_ended) != 0"
 """Not what has all been taken back; packets have bytes."""
+_PENDING_RULE = (
+    "arrayLast(hit -> splitByChar('|', hit)[4] IN ('allow', 'deny'), "
+    "splitByChar(' ', toString(pending_trace)))"
+)
 _SHOWN = f"correction != '{ddl.TAKEN_BACK}'"
 """The rows that stand for something by themselves."""
 
@@ -214,6 +218,36 @@ def edges(
         f"FROM ({inner}) ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
     )
     table = counting.ask(ledger, sql, {**rows.parameters, **chosen.parameters, "limit": limit})
+    return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
+
+
+def newly_denied(ledger: transport.Transport, span: Span, limit: int = 1000) -> pa.Table:
+    """What was allowed and would be denied if the staged policies were in force: most connections first.
+
+    The rollups do not know it, so that the rows themselves are read. And both reports of a connection are:
+    each node says what the policies of its own end would do, so that the rule tells them apart.
+
+    Columns ``src``, ``dst``, ``src_kind``, ``dst_kind``, ``src_namespace``, ``dst_namespace``, ``dst_port``,
+    ``protocol`` (its name), ``verdict``, ``pending_verdict``, ``direction`` (whose policy would deny it),
+    ``pending_rule`` (the last allow or deny of ``pending_trace``), ``connections``, ``first_seen``,
+    ``last_seen``.
+    """
+    denied, allowed = enums.Verdict.DENIED.value, enums.Verdict.ALLOWED.value
+    keys = "dst_port, protocol, pending_rule"
+    inner = (
+        f"SELECT {_END_KEYS}, dst_port, protocol, {_PENDING_RULE} AS pending_rule, {_CONNECTIONS}, {_BYTES}, "
+        f"min(time) AS first, max(time) AS last FROM flows WHERE {_WITHIN} "
+        f"AND pending_verdict = '{denied}' AND verdict = '{allowed}' GROUP BY {_END_NAMES}, {keys} {_LEFT} "
+        f"ORDER BY connections DESC, last DESC, {_END_NAMES}, {keys} LIMIT {{limit:UInt64}}"
+    )
+    sql = (
+        f"SELECT {_name('src', 'src_end')} AS src, {_name('dst', 'dst_end')} AS dst, src_kind, dst_kind, "
+        f"src_namespace, dst_namespace, dst_port, {_PROTOCOL} AS protocol_text, '{allowed}' AS verdict, "
+        f"'{denied}' AS pending_verdict, splitByChar('|', pending_rule)[1] AS direction, pending_rule, "
+        f"connections, first AS first_seen, last AS last_seen FROM ({inner}) "
+        f"ORDER BY connections DESC, last_seen DESC, src, dst, {keys}"
+    )
+    table = counting.ask(ledger, sql, {**counting.bindings(span), "limit": limit})
     return table.rename_columns(["protocol" if n == "protocol_text" else n for n in table.column_names])
 
 

@@ -121,6 +121,22 @@ def test_text_is_escaped_only_where_it_must(hit: PolicyHit, text: str) -> None:
     assert policyhit.parse(text) == hit
 
 
+@pytest.mark.parametrize(
+    ("trace", "hit"),
+    [
+        pytest.param("", "", id="none"),
+        pytest.param("ingress|a|gnp:x|pass|0", "", id="passed on alone"),
+        pytest.param("ingress|a|gnp:x|pass|0 ingress|b|snp:y/allow|deny|1 ingress|c|end-of-tier|pass|-1",
+                     "ingress|b|snp:y/allow|deny|1", id="not the last one"),
+        pytest.param("egress|a|gnp:x|allow|0 ingress|a|gnp:x|allow|1", "ingress|a|gnp:x|allow|1",
+                     id="both sides"),
+        pytest.param("whatever|it|is", "", id="not understood"),
+    ],
+)  # fmt: skip
+def test_deciding_hit_is_the_last_allow_or_deny(trace: str, hit: str) -> None:
+    assert policyhit.deciding(trace) == hit
+
+
 @given(st.text(max_size=70))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:

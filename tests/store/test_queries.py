@@ -38,7 +38,8 @@ def test_summary_counts_connections_by_verdict(
 def test_empty_ledger_has_empty_answers(reader: transport.Transport, span: queries.Span) -> None:
     assert queries.summary(reader, span).completeness == 1.0
     assert queries.bounds(reader) is None
-    for ask in (queries.timeline, queries.edges, queries.graph, queries.flows, queries.nodes):
+    for ask in (queries.timeline, queries.edges, queries.graph, queries.flows, queries.nodes,
+                queries.newly_denied):  # fmt: skip
         assert ask(reader, span).num_rows == 0
 
 
@@ -112,6 +113,62 @@ def test_edges_are_grouped_and_named(
     ]
     assert (rows[0]["packets"], rows[0]["bytes"]) == (10, 300)
     assert queries.edges(reader, span, limit=1).num_rows == 1
+
+
+def _staged(direction: str, rule: int = 0, action: str = "deny") -> dict[str, object]:
+    hit = f"{direction}|default|snp:shop/{direction}|{action}|{rule}"
+    return {"pending_trace": f"{direction}|a|gnp:x|pass|0 {hit}", "pending_verdict": "denied"}
+
+
+def test_newly_denied_is_what_staged_policies_would_deny(
+    reader: transport.Transport, ledger: chdb.Embedded, flows: Build, hour: int, span: queries.Span
+) -> None:
+    ledger.insert("flows", flows(
+        _staged("ingress"),
+        _staged("ingress") | {"src_pod": "web-2", "src_address": "10.0.0.9", "time": hour + 9},
+        _staged("ingress", 1), _staged("egress") | {"dst_port": 53, "protocol": 17},
+        _staged("ingress") | {"verdict": "denied"}, _staged("ingress") | {"pending_verdict": "allowed"}, {},
+        _staged("ingress") | {"time": span.end},
+    ))  # fmt: skip
+    found = queries.newly_denied(reader, span)
+    rows = found.set_column(
+        found.column_names.index("last_seen"), "last_seen", found["last_seen"].cast(pa.int64())
+    ).to_pylist()
+    names = ("dst_port", "protocol", "direction", "pending_rule", "connections")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        (80, "TCP", "ingress", "ingress|default|snp:shop/ingress|deny|0", 2),
+        (53, "UDP", "egress", "egress|default|snp:shop/egress|deny|0", 1),
+        (80, "TCP", "ingress", "ingress|default|snp:shop/ingress|deny|1", 1),
+    ]  # fmt: skip
+    assert (rows[0]["src"], rows[0]["dst"], rows[0]["last_seen"]) == ("shop/web", "shop/cart", hour + 9)
+    assert {(r["verdict"], r["pending_verdict"]) for r in rows} == {("allowed", "denied")}
+    assert queries.newly_denied(reader, span, limit=1).num_rows == 1
+
+
+def test_newly_denied_hears_the_nodes_of_both_ends(
+    ledger: chdb.Embedded, flows: Build, completeness: Build, span: queries.Span
+) -> None:
+    """The source's report counts nowhere else where the destination's node reports."""
+    over = {"node": "a", "reporter": "src", "dst_node": "b", **_staged("egress")}
+    back = {"node": "b", "reporter": "dst", "src_node": "a", **_staged("ingress")}
+    ledger.insert("flows", flows(over, back))
+    ledger.insert("completeness", completeness({"node": "a"}, {"node": "b"}))
+    assert queries.newly_denied(ledger, span).column("direction").to_pylist() == ["egress", "ingress"]
+    assert queries.newly_denied(ledger, span).column("connections").to_pylist() == [1, 1]
+
+
+def test_newly_denied_follows_corrections(ledger: chdb.Embedded, flows: Build, span: queries.Span) -> None:
+    """Of a row that is taken back nothing is left, even before it is gone."""
+    taken = flows(_staged("ingress") | {"correction": "taken_back"})
+    for at, field in enumerate(taken.schema):
+        if columns.BY_NAME[field.name].rollup is columns.Rollup.SUM:
+            negated = columns.array(-columns.numbers(taken.column(at)), pa.uint64())
+            taken = taken.set_column(at, field, negated)
+    again = _staged("ingress") | {"correction": "named_again", "dst_workload": "late"}
+    for batch in (flows(_staged("ingress")), taken, flows(again)):
+        ledger.insert("flows", batch)
+    found = queries.newly_denied(ledger, span).to_pylist()
+    assert [(row["dst"], row["connections"]) for row in found] == [("shop/late", 1)]
 
 
 @pytest.mark.parametrize(
