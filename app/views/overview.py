@@ -53,6 +53,7 @@ def _panels(source: transport.Transport, time_range: str, bounds: queries.Span) 
         return
     _timelines(source, span)
     _denied(source, span, time_range, now)
+    _newly_denied(source, span, time_range, now)
     _map(source, span)
 
 
@@ -75,6 +76,14 @@ def _denied(source: transport.Transport, span: queries.Span, time_range: str, no
             denials.show(edges, now, time_range, flows.here())
         else:
             st.caption("Nothing was denied in this time.")
+
+
+def _newly_denied(source: transport.Transport, span: queries.Span, time_range: str, now: int) -> None:
+    edges = rows.read(queries.newly_denied(source, span, limit=_DENIED_EDGES))
+    if edges:
+        with st.container(border=True, gap="xsmall"):
+            st.markdown("**Would be denied by staged policies**")
+            denials.show(edges, now, time_range, flows.here(), pending=True)
 
 
 def _map(source: transport.Transport, span: queries.Span) -> None:

@@ -83,10 +83,11 @@ def with_namespace(text: str, name: str) -> str:
 
 
 def edge(row: rows.Row) -> str:
-    """What selects the flows of one row of ``queries.edges``."""
+    """What selects the flows of one row of ``queries.edges`` or ``queries.newly_denied``."""
     return both(
         [
             equals("verdict", row["verdict"]),
+            equals("pending_verdict", row["pending_verdict"]) if "pending_verdict" in row else "",
             *_end(row, "src"),
             *_end(row, "dst"),
             equals("dst.port", row["dst_port"]) if row["dst_port"] else "",

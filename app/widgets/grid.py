@@ -12,7 +12,8 @@ from model import enums
 
 
 def view(flows: pa.Table) -> pa.Table:
-    """What the table shows of an answer of ``queries.flows``, row for row."""
+    """What the table shows of an answer of ``queries.flows``, row for row; pending verdicts if there are."""
+    pending = rows.values(flows.column("pending_verdict"))
     return pa.table(
         {
             "time": flows.column("time").cast(pa.timestamp("ms", "UTC"), safe=False),
@@ -22,6 +23,7 @@ def view(flows: pa.Table) -> pa.Table:
             "protocol": _mapped(flows, "protocol", enums.protocol_name),
             # A list of one, for that is what a table shows as a coloured chip.
             "verdict": pa.array([[verdict] for verdict in rows.values(flows.column("verdict"))]),
+            **({"pending": pa.array([[one] if one else [] for one in pending])} if any(pending) else {}),
             "rule": _mapped(flows, "deciding_rule", words.rule),
             "bytes": _both_ways(flows, "bytes"),
             "packets": _both_ways(flows, "packets"),
@@ -72,6 +74,13 @@ def _configuration() -> dict[str, Any]:
             color=list(palette.BY_VERDICT.values()),
             format_func=words.title,
             width=102,
+        ),
+        "pending": column.MultiselectColumn(
+            "If staged",
+            options=list(palette.BY_VERDICT),
+            color=list(palette.BY_VERDICT.values()),
+            width=102,
+            help="What the verdict would be if the staged policies were in force",
         ),
         "rule": column.TextColumn("Deciding rule", width=312),
         "bytes": column.NumberColumn("Bytes", format="bytes", width=75),

@@ -71,8 +71,8 @@ STYLE = f"""
   .st-key-story [data-testid="stText"] {{ font-size: .93rem; }}
   [data-testid="stCaptionContainer"] {{ margin-bottom: 0 !important; opacity: 1; }}
   [data-testid="stCaptionContainer"] p {{ color: {MUTED}; margin-bottom: 0; }}
-  .st-key-denials [data-testid="stPageLink"] p {{ color: {PRIMARY}; font-weight: 600; }}
-  .st-key-denials [data-testid="stPageLink"] p::after {{ content: " →"; }}
+  [class*="st-key-denials"] [data-testid="stPageLink"] p {{ color: {PRIMARY}; font-weight: 600; }}
+  [class*="st-key-denials"] [data-testid="stPageLink"] p::after {{ content: " →"; }}
   .st-key-wrong [data-testid="stCode"] pre {{ background: #fdf1f1; border-left: 3px solid {DENIED}; }}
   .st-key-map svg {{ max-width: 100%; }}
 </style>

@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 
 from app.widgets import formats, rows, words
-from model import enums
+from model import enums, policyhit
 
 _LABEL_WIDTH = 120
 
@@ -34,6 +34,8 @@ def show(flow: rows.Row) -> None:
         policy, known = st.columns(2, gap="large")
         _trace(policy, flow)
         _card(known, "How this is known", provenance(flow))
+        if flow["pending_trace"]:
+            _card(st.container(), "If the staged policies were in force", pending(flow))
 
 
 def end(flow: rows.Row, side: str) -> Facts:
@@ -80,9 +82,20 @@ def traffic(flow: rows.Row) -> Facts:
     return [*facts, ("TCP state", flow["tcp_state"].replace("_", " "))] if flow["tcp_state"] else facts
 
 
+def pending(flow: rows.Row) -> Facts:
+    """What would happen tier by tier if the staged policies were in force, and what of it would be new."""
+    change = words.change(flow["verdict"], flow["pending_verdict"])
+    said = f"{flow['pending_verdict']}, as far as policies go"
+    if change:
+        said = f"{change}, and was {words.title(flow['verdict'])}"
+    elif flow["pending_verdict"] == flow["verdict"]:
+        said = f"{flow['verdict']}, as it was"
+    return [*words.pending(flow["pending_trace"]), ("Verdict", said)]
+
+
 def provenance(flow: rows.Row) -> Facts:
     """When it was and who says so."""
-    return [
+    facts = [
         ("Began", formats.moment(flow["started"])),
         ("Ended", formats.moment(flow["ended"])),
         ("Reported", formats.moment(flow["time"])),
@@ -90,18 +103,24 @@ def provenance(flow: rows.Row) -> Facts:
         ("Verdict", words.verdict(flow["verdict"])),
         ("Rule", words.attribution(flow["attribution"])),
     ]
+    return [*facts, ("Recorded by", flow["origin"])] if flow["origin"] else facts
 
 
 def _headline(flow: rows.Row) -> None:
     protocol = enums.protocol_name(flow["protocol"])
     with st.container(horizontal=True, vertical_alignment="center", key="story-headline"):
         st.badge(words.title(flow["verdict"]), color=_BADGES.get(flow["verdict"], "gray"))
+        if change := words.change(flow["verdict"], flow["pending_verdict"]):
+            st.badge(change, color=_BADGES.get(flow["pending_verdict"], "gray"), icon=":material/pending:")
         st.text(f"{flow['src']} → {flow['dst']}, {formats.port(flow['dst_port'], protocol)}")
     st.text(
         f"Decided by {words.rule(flow['deciding_rule'])}"
         if flow["deciding_rule"]
         else words.NO_RULE.capitalize()
     )
+    if change:
+        by = words.rule(policyhit.deciding(flow["pending_trace"]))
+        st.text(f"With the staged policies in force it {change} by {by}")
 
 
 def _card(place: st.delta_generator.DeltaGenerator, title: str, facts: Facts) -> None:

@@ -7,8 +7,10 @@ from model import enums, policyhit
 NO_RULE = "no rule is known"
 
 _ATTRIBUTIONS = {
+    enums.Attribution.FELIX.value: "told by Calico",
     enums.Attribution.NFLOG.value: "logged by the rule itself",
     enums.Attribution.EVALUATED.value: "told by the policies, as no rule has logged it",
+    enums.Attribution.IMPORTED.value: "told by whoever exported the record",
     enums.Attribution.PROBE.value: "not known: packets came in and did not go on",
     enums.Attribution.NONE.value: "not known: nothing polices it here, or the log was lost",
 }
@@ -55,6 +57,19 @@ def trace(text: str) -> list[tuple[str, str]]:
     return [(_action(hit), rule(hit)) for hit in text.split()]
 
 
+def pending(text: str) -> list[tuple[str, str]]:
+    """Tier with action, and rule in words, of each hit of a ``pending_trace`` column, in order."""
+    return [(_step(hit), rule(hit)) for hit in text.split()]
+
+
+def change(verdict: str, pending: str) -> str:
+    """What the staged policies would change about a verdict, as a clause; empty where they would not."""
+    denied = enums.Verdict.DENIED.value
+    if pending == denied != verdict or (pending == enums.Verdict.ALLOWED.value and verdict == denied):
+        return f"would be {pending}"
+    return ""
+
+
 def attribution(word: str) -> str:
     """How the deciding rule is known."""
     return _ATTRIBUTIONS.get(word, word)
@@ -83,6 +98,15 @@ def verdict(word: str) -> str:
 def direction(word: str) -> str:
     """Whose policy decided."""
     return _SIDES.get(word, "no policy decided")
+
+
+def _step(hit: str) -> str:
+    try:
+        found = policyhit.parse(hit)
+    except ValueError:
+        return ""
+    tier = "profiles" if found.tier == policyhit.PROFILE_TIER else found.tier or "no tier"
+    return f"{tier}: {found.action}"
 
 
 def _action(hit: str) -> str:

@@ -51,6 +51,17 @@ PAYMENTS_ALLOWED = "egress|platform|np:shop/payments-egress|allow|0"
 PASSED = "ingress|security|gnp:isolate-lab|pass|1"
 
 
+LOCKDOWN = "ingress|platform|snp:shop/lockdown|pass|0"
+PENDING = {
+    ("nightly-report", "postgres"): (
+        "denied", f"{PASSED} {LOCKDOWN} ingress|default|snp:shop/postgres|deny|1",
+    ),
+    ("payments", "postgres"): ("allowed", f"{PASSED} ingress|default|snp:shop/postgres|allow|0"),
+    ("web", "postgres"): ("allowed", f"{PASSED} ingress|default|sgnp:web|allow|0"),
+}  # fmt: skip
+"""What would become of an edge if the staged policies were in force, and the hits that there would be."""
+
+
 def allow(policy: str, rule: int = 0) -> str:
     return f"ingress|default|knp:shop/{policy}|allow|{rule}"
 
@@ -114,7 +125,9 @@ def flow(edge: tuple, moment: int, draw: random.Random) -> dict[str, object]:
     row |= {c.name: columns.NO_ADDRESS for c in columns.COLUMNS if c.arrow == columns.ADDRESS}
     row |= {**end(source, "src"), **end(target, "dst")}
     trace = [PASSED, rule] if rule.startswith("ingress|default") else [rule]
+    pending_verdict, pending_trace = PENDING.get((source, target), ("", ""))
     return row | {
+        "pending_verdict": pending_verdict, "pending_trace": pending_trace,
         "time": moment, "started": moment - draw.randrange(1, 9 * SECOND), "ended": moment if allowed else 0,
         "node": node, "reporter": reporter,
         "src_port": draw.randrange(32768, 60999) if port else 0, "dst_port": port, "protocol": protocol,

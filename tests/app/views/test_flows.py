@@ -50,6 +50,33 @@ def test_flows_tells_the_story_of_one_flow(shop, open_page):
     assert "fd00" not in text
 
 
+def test_flows_tells_what_staged_policies_would_change(shop, open_page):
+    page = open_page(shop, q="pending_verdict = denied")
+    assert {tuple(one) for one in page.dataframe[0].value["pending"]} == {("denied",)}
+    text = said(page)
+    by = "ingress: StagedNetworkPolicy shop/postgres of tier default, rule 1"
+    assert f"With the staged policies in force it would be denied by {by}" in text
+    assert text.index("security: pass") < text.index("platform: pass") < text.index("default: deny")
+    assert "would be denied, and was allowed" in text
+
+
+def test_flows_tells_what_staged_policies_would_let_in(shop, open_page):
+    text = said(open_page(shop, q="pending_verdict = allowed and verdict = denied"))
+    assert "it would be allowed by ingress: StagedGlobalNetworkPolicy web of tier default, rule 0" in text
+
+
+def test_flows_says_where_staged_policies_change_nothing(shop, open_page):
+    text = said(open_page(shop, q="pending_verdict = allowed and verdict = allowed"))
+    assert "allowed, as it was" in text
+    assert "With the staged policies" not in text
+
+
+def test_flows_is_silent_where_nothing_is_staged(shop, open_page):
+    page = open_page(shop, q="src.workload = grafana")
+    assert "staged" not in said(page)
+    assert "pending" not in page.dataframe[0].value
+
+
 def test_flows_shows_ipv6_as_text(shop, open_page):
     text = said(open_page(shop, q="dst.workload = api6"))
     assert "[fd00:10:96::20]:8443" in text

@@ -3,7 +3,7 @@ import urllib.parse
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from store import filters
+from store import filters, queries
 
 
 def draw():
@@ -57,6 +57,24 @@ def test_overview_links_to_the_flows_of_an_edge(shop, open_page):
         query = urllib.parse.parse_qs(link.proto.query_string)
         assert query["range"] == ["15m"]
         filters.compile(query["q"][0])
+
+
+def test_overview_shows_what_staged_policies_would_deny(shop, open_page):
+    page = open_page(shop, range="15m")
+    text = said(page)
+    assert "Would be denied by staged policies" in text
+    assert "shop/nightly-report → shop/postgres" in text
+    assert "ingress: StagedNetworkPolicy shop/postgres of tier default, rule 1" in text
+    (link,) = [one.proto for one in page.get("page_link") if "pending_verdict" in one.proto.query_string]
+    asked = urllib.parse.parse_qs(link.query_string)["q"][0]
+    assert asked.startswith("verdict = allowed and pending_verdict = denied and src.namespace = shop")
+    filters.compile(asked)
+
+
+def test_overview_is_silent_where_nothing_staged_would_deny(shop, open_page, monkeypatch):
+    none = queries.newly_denied
+    monkeypatch.setattr(queries, "newly_denied", lambda *of, **more: none(*of, **more).slice(0, 0))
+    assert "staged" not in said(open_page(shop))
 
 
 def test_overview_draws_the_map(shop, open_page):

@@ -88,5 +88,11 @@ def test_edge_selects_its_flows(row, part):
     filters.compile(text)
 
 
+def test_edge_that_would_be_denied_selects_its_flows():
+    text = expression.edge(edge(verdict="allowed", pending_verdict="denied"))
+    assert text.startswith("verdict = allowed and pending_verdict = denied and src.namespace = lab")
+    filters.compile(text)
+
+
 def test_every_verdict_can_be_chosen():
     filters.compile(expression.with_verdicts("", list(enums.Verdict)))

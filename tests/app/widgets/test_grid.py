@@ -18,6 +18,7 @@ FLOWS = pa.table(
         "node": ["n", "n"],
         "reporter": ["dst", "src"],
         "attribution": ["nflog", "none"],
+        "pending_verdict": ["", ""],
     }
 )
 
@@ -32,6 +33,13 @@ def test_view_says_it_in_words():
 def test_view_adds_both_ways_up():
     assert grid.view(FLOWS).column("bytes").to_pylist() == [60, 100]
     assert grid.view(FLOWS).column("packets").to_pylist() == [1, 2]
+
+
+def test_view_has_pending_verdicts_where_there_are_any():
+    assert "pending" not in grid.view(FLOWS).column_names
+    at = FLOWS.schema.get_field_index("pending_verdict")
+    some = grid.view(FLOWS.set_column(at, "pending_verdict", pa.array(["", "denied"])))
+    assert some.column("pending").to_pylist() == [[], ["denied"]]
 
 
 def test_view_has_no_port_where_there_is_none():

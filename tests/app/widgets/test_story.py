@@ -1,3 +1,5 @@
+import pytest
+
 from app.widgets import story
 
 FLOW = {
@@ -49,6 +51,30 @@ def test_translation_of_an_address_without_a_service():
     }
     labels = [label for label, _ in story.translation({**FLOW, **changed})]
     assert labels == ["Dialled", "Answered by", "Source seen as"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "pending", "said"),
+    [
+        ("allowed", "denied", "would be denied, and was allowed"),
+        ("unknown", "denied", "would be denied, and was unanswered"),
+        ("denied", "allowed", "would be allowed, and was denied"),
+        ("denied", "denied", "denied, as it was"),
+        ("unknown", "allowed", "allowed, as far as policies go"),
+    ],
+)
+def test_pending_ends_with_what_would_be_new(verdict, pending, said):
+    trace = "egress|security|gnp:lab|pass|1 egress|default|sgnp:lab|deny|0 unheard-of"
+    facts = story.pending({"verdict": verdict, "pending_verdict": pending, "pending_trace": trace})
+    assert [label for label, _ in facts] == ["security: pass", "default: deny", "", "Verdict"]
+    assert facts[-1][1] == said
+
+
+def test_provenance_names_who_recorded_it_if_no_collector_did():
+    moments = dict.fromkeys(("started", "ended", "time"), 1)
+    flow = {**moments, "node": "n", "reporter": "dst", "verdict": "allowed", "attribution": "felix"}
+    assert story.provenance({**flow, "origin": ""})[-1] == ("Rule", "told by Calico")
+    assert story.provenance({**flow, "origin": "goldmane"})[-1] == ("Recorded by", "goldmane")
 
 
 def test_traffic_tells_what_the_interval_saw_of_the_connection():
