@@ -88,9 +88,18 @@ def recorded(url: str, span: store_queries.Span, id_: str) -> Recorded:
     )  # fmt: skip
     by = f" by {policyhit.parse(row['deciding_rule']).describe()}" if row["deciding_rule"] else ""
     began = f"it began {row['started']:%Y-%m-%d %H:%M:%S} UTC"
-    sentence = f"Recorded on node {row['node']}: {row['verdict']}{by}; {began}."
+    sentence = f"Recorded on node {row['node']}: {row['verdict']}{by}; {began}.{_pending(row)}"
     (started,) = columns.numbers(found.column("started").combine_chunks()).tolist()
     return Recorded(query, started, sentence)
+
+
+def _pending(row: dict[str, Any]) -> str:
+    """What the policies that were staged then would have done to a recorded flow; empty where nobody said."""
+    if not row["pending_verdict"]:
+        return ""
+    hit = policyhit.deciding(row["pending_trace"])
+    by = f" by {policyhit.parse(hit).describe()}" if hit else ""
+    return f" With what was staged in force: {row['pending_verdict']}{by}."
 
 
 def run(of: known.Known, query: queries.Query, form: str, recorded: str = "") -> int:

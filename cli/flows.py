@@ -13,6 +13,7 @@ from store import filters, losses, migrations, queries, transport
 
 SHOWN = ("time", "src", "dst", "dst_port", "protocol", "verdict", "forward_bytes", "reverse_bytes",
           "deciding_rule", "id")  # fmt: skip
+_PENDING = "pending_verdict"
 _POLL_SECONDS = 1.0
 
 
@@ -29,8 +30,9 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     migrations.check(ledger)
     found = queries.stated(queries.flows, ledger, span, condition, limit=limit)
     found = found.take(pa.array(range(len(found) - 1, -1, -1), pa.int64()))
+    names = _shown(condition, found)
     if len(found) or follow or form != "table":
-        output.write(found, form, sys.stdout, SHOWN)
+        output.write(found, form, sys.stdout, names)
     else:
         output.console(stderr=True).print(f"no such flow in the last {since}; --since goes further back")
     if form == "table":
@@ -38,7 +40,15 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     if len(found) == limit and not follow:
         output.console(stderr=True).print(f"the newest {limit} are shown; --limit shows more")
     if follow:
-        _follow(ledger, condition, found, limit, form)
+        _follow(ledger, condition, found, limit, form, names)
+
+
+def _shown(condition: filters.Condition, found: pa.Table) -> tuple[str, ...]:
+    """What a person sees; pending verdicts where somebody asks for them or there are any."""
+    if _PENDING not in condition.columns and not any(found.column(_PENDING).to_pylist()):
+        return SHOWN
+    at = SHOWN.index("verdict") + 1
+    return (*SHOWN[:at], _PENDING, *SHOWN[at:])
 
 
 def _state(found: pa.Table) -> None:
@@ -49,7 +59,12 @@ def _state(found: pa.Table) -> None:
 
 
 def _follow(
-    ledger: transport.Transport, condition: filters.Condition, shown: pa.Table, limit: int, form: str
+    ledger: transport.Transport,
+    condition: filters.Condition,
+    shown: pa.Table,
+    limit: int,
+    form: str,
+    names: tuple[str, ...],
 ) -> None:
     """Go on for ever with what comes after the last row."""
     last = _last(shown, time.time_ns())
@@ -58,7 +73,7 @@ def _follow(
         time.sleep(_POLL_SECONDS)
         fresh = queries.since(ledger, last, condition, limit)
         if len(fresh):
-            output.write(fresh, form, sys.stdout, SHOWN, header=False)
+            output.write(fresh, form, sys.stdout, names, header=False)
             last = _last(fresh, last)
 
 

@@ -26,7 +26,7 @@ STREAMED = ("table", "jsonl", "csv")
 """Formats in which a table can go on."""
 _WIDE = 160
 _SHORT = {"dst_port": "port", "protocol": "proto", "forward_bytes": "sent", "reverse_bytes": "received",
-          "deciding_rule": "decided by"}  # fmt: skip
+          "deciding_rule": "decided by", "pending_verdict": "if staged"}  # fmt: skip
 _SENTENCES = ("deciding_rule", "because", "improve", "note")
 """Columns that may take several lines, so that the others need not."""
 _COLOURS = {"allowed": "green", "denied": "bold red", "unknown": "yellow"}

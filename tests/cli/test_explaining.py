@@ -123,6 +123,19 @@ def test_recorded_flow_is_explained_by_its_id(command: Command, url: str, denied
     assert "To admit it: " in said
 
 
+def test_recorded_flow_says_what_was_staged_then(
+    command: Command, ledger: transport.Transport, url: str, denied: str
+) -> None:
+    staged = "ingress|default|sknp:shop/open|allow|0"
+    ledger.command(
+        f"ALTER TABLE flows UPDATE pending_verdict = 'allowed', pending_trace = '{staged}' WHERE 1 "
+        "SETTINGS mutations_sync = 2", {},
+    )  # fmt: skip
+    _, printed, _ = command("policy", "explain", "--ledger", url, "--flow", denied)
+    by = "ingress: StagedKubernetesNetworkPolicy shop/open of tier default, rule 0"
+    assert f"With what was staged in force: allowed by {by}." in " ".join(printed.split())
+
+
 def test_other_policies_are_asked_about_a_recorded_flow(
     command: Command, url: str, denied: str, tmp_path: pathlib.Path
 ) -> None:

@@ -67,6 +67,20 @@ def test_limit_keeps_the_newest(five: None, url: str, command: Command) -> None:
     assert err == "the newest 2 are shown; --limit shows more\n"
 
 
+def test_pending_verdict_is_shown_where_there_is_one_or_somebody_asks(
+    five: None, ledger: transport.Transport, flows: Build, url: str, command: Command
+) -> None:
+    asked = "pending_verdict = denied"
+    _, out, _ = command("flows", "--ledger", url, f"not {asked}")
+    assert "if staged" in out
+    assert "if staged" not in command("flows", "--ledger", url)[1]
+    staged = {"node": "staged", "time": time.time_ns() - SECOND, "pending_verdict": "denied"}
+    ledger.insert("flows", flows(staged))
+    assert "if staged" in command("flows", "--ledger", url)[1]
+    code, out, err = command("flows", "--ledger", url, "-o", "jsonl", asked)
+    assert (code, _nodes(out), err) == (0, ["staged"], "")
+
+
 def test_table_names_ends_and_rule(five: None, url: str, command: Command) -> None:
     code, out, err = command("flows", "--ledger", url, "verdict = denied")
     header, _, row = [line.split() for line in out.splitlines() if line.strip()]
