@@ -1,7 +1,8 @@
 """What the app and the command line ask the ledger.
 
 Totals leave out whatever would stand twice, as the views ``flows_counted`` and the like do. `flows` and
-`since` show the reports themselves, and `nodes` counts what each node reported.
+`since` show the reports themselves, `newly_denied` asks those of both ends, and `nodes` counts what each
+node reported.
 """
 
 # ruff: noqa: S608 (what is pasted into a statement here are our own names; values are bound)
