@@ -296,7 +296,9 @@ class Collector:
             return None
         heard = self._attempt("felix", self._felix.read)
         flows = np.zeros(0, goldmane.FLOW) if heard is None else heard
-        keys = [self._felix.keys[number] for number in flows["key"].tolist()]
+        numbers, places = np.unique(flows["key"], return_inverse=True)
+        known = [self._as_known(self._felix.keys[number]) for number in numbers.tolist()]
+        keys = [known[place] for place in places.tolist()]
         return Told(flows=flows, keys=keys, connected=bool(self._felix.connected))
 
     def _attempt(self, source: str, read: Callable[[], _Result]) -> _Result | None:
@@ -349,6 +351,14 @@ class Collector:
         )
         note = f"{unread} packets since the start have a prefix that no grammar reads" if unread else ""
         return self._settle("nflog", until, observed, totals, note=note, error=source.error)
+
+    def _as_known(self, key: goldmane.Key) -> goldmane.Key:
+        """A key whose rules are called what they are called where they log."""
+        known = self._known().prefixes
+        enforced, pending = (
+            tuple(known.get(hit.prefix(), hit) for hit in hits) for hits in (key.enforced, key.pending)
+        )
+        return dataclasses.replace(key, enforced=enforced, pending=pending)
 
     def _told(self, until: int, source: felix.Source, observed: int) -> completeness.Completeness:
         totals = completeness.Totals(lost=source.lost, discarded=source.discarded, malformed=source.malformed)

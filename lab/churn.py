@@ -1,7 +1,7 @@
 """Churn: a pod that is replaced all the time, and whose address the next one has at once.
 
 Pods of two workloads take turns. Each talks to the peers, and they to it, for as long as it lives; nothing
-else happens, and no policy is in force. It is as hard as it gets for whoever names addresses.
+else happens, and but for the profile of their namespace no policy is in force. It is as hard as it gets for whoever names addresses.
 """
 
 from __future__ import annotations
@@ -21,10 +21,16 @@ _PORT = 8080
 _CONNECTIONS = 50
 """In each life: so many begin as soon as the pod is there."""
 _PATIENCE_SECONDS = 5.0
-_CONNTRACK = (
-    "table inet churn { chain seen { type filter hook prerouting priority 0; ct state new counter; }; }"
-)
-"""Has the kernel follow connections, as any rules of a network plugin do."""
+_RULES = """
+table inet churn {
+    chain seen {
+        type filter hook forward priority 0
+        ct state new iifname "cali*" log prefix "ARE0|kns.churn" snaplen 80 group 2
+        ct state new oifname "cali*" log prefix "ARI0|kns.churn" snaplen 80 group 1
+    }
+}
+"""
+"""Has the kernel follow connections, and logs as Calico's rules do for a profile that allows all."""
 
 
 def built_in() -> pathlib.Path:
@@ -53,7 +59,7 @@ class Churn:
         """Nodes and peers."""
         await asyncio.to_thread(self._network.build)
         for node in controlplane.NODES:
-            await asyncio.to_thread(self._network.load, node.name, _CONNTRACK)
+            await asyncio.to_thread(self._network.load, node.name, _RULES)
         workload = self._control.workload(_PEERS)
         for index in range(workload.replicas):
             host, server = await self._start(self._control.new_pod(workload, index))

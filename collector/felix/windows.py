@@ -207,8 +207,9 @@ class Index:
         return -2 - self.several.index(traces)
 
     def ways(self, told: int) -> tuple[int, ...]:
-        """The numbers of the traces that something stands for."""
-        return self.several[-2 - told] if told < NOT_TOLD else (told,)
+        """The numbers of the traces that something stands for; itself, if for none."""
+        place = -2 - told
+        return self.several[place] if 0 <= place < len(self.several) else (told,)
 
     def find(self, keys: asof.Keys, began: npt.NDArray[np.int64], until: npt.NDArray[np.int64]) -> Codes:
         """The number of the trace of each flow: of the first window that can have it.

@@ -2,8 +2,8 @@
 
 Felix itself cannot run here. This speaks its protocol (goldmane/proto/api.proto) and works as it does: packets
 that rules log are put together by five-tuple, wait for five seconds, and are told of in windows, by workload,
-without addresses or source ports; what goes on is told of again (Calico's felix/collector). It has its own names,
-of the lab's manifests, and nothing of the collector but the reading of netlink.
+without addresses or source ports; what goes on is told of again (Calico's felix/collector). It has its own
+names, of the lab's manifests, and nothing of the collector but the reading of netlink.
 """
 
 from __future__ import annotations
