@@ -129,7 +129,7 @@ def _inside(
         nodes = [
             dataclasses.replace(
                 configured.collector, node=node.name, netns=str(folder / "netns" / node.name),
-                interval_seconds=_INTERVAL_SECONDS,
+                interval_seconds=_INTERVAL_SECONDS, bpf_folder="",  # those of this machine are not the demo's
             )
             for node in controlplane.NODES
         ]  # fmt: skip

@@ -19,6 +19,7 @@ from collector import completeness, join, matrix, reconcile, sysctls, traces
 from collector.conntrack import scope, statistics
 from collector.conntrack import source as conntrack
 from collector.counters import source as counters
+from collector.ebpf import source as ebpf
 from collector.felix import source as felix
 from collector.goldmane import flows as goldmane
 from collector.nflog import decode as packets_of
@@ -157,11 +158,14 @@ class Collector:
         configured = self._settings
         check_sources(configured)
         hurry, room = self._early.set, configured.receive_buffer_bytes
+        wanted = scope.parse(configured.conntrack_zone, configured.conntrack_mark)
         self._conntrack = conntrack.Source(
-            namespace, receive_buffer=room, capacity=configured.hold, hurry=hurry,
-            wanted=scope.parse(configured.conntrack_zone, configured.conntrack_mark),
-        )  # fmt: skip
+            namespace, receive_buffer=room, capacity=configured.hold, hurry=hurry, wanted=wanted
+        )
         undo.callback(self._conntrack.close)
+        self._ebpf = ebpf.Source(
+            pathlib.Path(configured.bpf_folder) if configured.bpf_folder else None, wanted
+        )
         groups = configured.nflog_groups if "nflog" in configured.sources else ()
         self._nflog = nflog.Source(
             namespace, owners.free(namespace, groups), receive_buffer=room, capacity=configured.hold,
@@ -263,7 +267,7 @@ class Collector:
     def _read(self, last: bool) -> Report:
         # rules' counters before the packets that they count
         counted = self._attempt("counters", self._counters.read) if self._counters else None
-        connections = self._conntrack.read()
+        connections = self._ebpf.read(self._conntrack.read())
         until = time.time_ns()
         packets, prefixes = self._read_packets()
         self._learn()
@@ -329,12 +333,22 @@ class Collector:
             lost=source.lost, discarded=source.discarded, malformed=source.malformed,
             incomplete=self._join.vanished,
         )  # fmt: skip
-        yield self._settle(
-            "conntrack", until, self._join.begun, totals, note=self._offloaded(), error=source.error
-        )
+        # what maps have is told by them
+        begun = max(self._join.begun - self._ebpf.fresh, 0)
+        yield self._settle("conntrack", until, begun, totals, note=self._offloaded(), error=source.error)
         state = source.statistics()
         totals = completeness.Totals(lost=state.refused)
         yield self._settle("conntrack_table", until, 0, totals, note=_fullness(state))
+        if self._ebpf.present:
+            yield self._maps_seen(until, self._ebpf)
+
+    def _maps_seen(self, until: int, source: ebpf.Source) -> completeness.Completeness:
+        for problem in source.problems:
+            self._metrics.interval_errors.labels(self._settings.node).inc()
+            _limited.warning("source not read", node=self._settings.node, source="ebpf", error=problem)
+        totals = completeness.Totals(malformed=source.malformed)
+        note = "; ".join([*source.problems, *source.notes])
+        return self._settle("ebpf", until, source.fresh, totals, note=note, error=source.error)
 
     def _offloaded(self) -> str:
         """What connections that bypass the netfilter hooks mean for the record."""

@@ -15,7 +15,7 @@ class Completeness:
 
     Attributes:
         time: End of the interval in ns since 1970.
-        observed: What was recorded: of `conntrack` the connections that are new, else packets.
+        observed: What was recorded: of `conntrack` and `ebpf` the connections that are new, else packets.
         lost: What the kernel threw away.
         discarded: What we threw away, because there was too much or because it could not be read.
         incomplete: Of what was lost or discarded, that which the ledger knows all the same, but for its last

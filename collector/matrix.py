@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from collector import sysctls
 from collector.conntrack import statistics
 from collector.counters import source as counters
+from collector.ebpf import source as ebpf
 from collector.netlink import sockets
 from collector.nflog import grammars, owners
 from model import errors, kuberouter
@@ -17,7 +18,6 @@ from runtime import settings
 
 _KUBE_ROUTER = kuberouter.NFLOG_GROUP
 _EVENTS = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_events")
-_BPF_MAPS = pathlib.Path("/sys/fs/bpf/tc/globals")
 
 
 class Known(enum.StrEnum):
@@ -53,14 +53,14 @@ def offers(configured: settings.Collector) -> list[Offer]:
     namespace = pathlib.Path(configured.netns) if configured.netns else None
     counted, problem = _counted(namespace)
     return [
-        *_connections(namespace),
+        *_connections(namespace, configured.bpf_folder),
         *_rules(namespace, configured, counted),
         *_totals(counted, problem),
         *_denied(configured),
     ]
 
 
-def _connections(namespace: pathlib.Path | None) -> Iterator[Offer]:
+def _connections(namespace: pathlib.Path | None, bpf_folder: str) -> Iterator[Offer]:
     facts = ("connections", "packets and bytes", "begin and end")
     try:
         off = sysctls.missing(namespace, set_them=False)
@@ -78,7 +78,7 @@ def _connections(namespace: pathlib.Path | None) -> Iterator[Offer]:
                 source="conntrack", fact=fact, known=Known.UNKNOWN, because=because, improve="run as root"
             )
         return
-    yield _living(state, events)
+    yield _mapped(pathlib.Path(bpf_folder) if bpf_folder else None) or _living(state, events)
     for fact, name in zip(facts[1:], (sysctls.ACCOUNTING, sysctls.TIMESTAMPS), strict=True):
         yield Offer(
             source="conntrack", fact=fact, known=Known.UNKNOWN if name in off else Known.EXACT,
@@ -87,12 +87,27 @@ def _connections(namespace: pathlib.Path | None) -> Iterator[Offer]:
         )  # fmt: skip
 
 
+def _mapped(folder: pathlib.Path | None) -> Offer | None:
+    """What Calico's eBPF dataplane has; None where there is none."""
+    found = ebpf.pins(folder)
+    if not found or folder is None:
+        return None
+
+    def offer(known: Known, because: str, improve: str = "") -> Offer:
+        return Offer(source="conntrack", fact="connections", known=known, because=because, improve=improve)
+
+    for pin in found:
+        try:
+            ebpf.check(folder, pin)
+        except errors.SetupError as error:
+            because = f"Calico's eBPF dataplane tracks pods itself, and {error}; the kernel knows the rest"
+            is_right = isinstance(error.__cause__, PermissionError)
+            return offer(Known.INFERRED, because, "run as root" if is_right else "update Flowledger")
+    names = " and ".join(f"{pin.name} (version {pin.version})" for pin in found)
+    return offer(Known.EXACT, f"Calico's eBPF map {names}, and the kernel's table for the rest")
+
+
 def _living(state: statistics.Statistics, events: str) -> Offer:
-    if any(_BPF_MAPS.glob("cali_v4_ct*")):
-        return Offer(
-            source="conntrack", fact="connections", known=Known.INFERRED,
-            because="Calico's eBPF dataplane tracks pods' connections itself; the kernel knows the rest",
-        )  # fmt: skip
     if events == "0":
         return Offer(
             source="conntrack", fact="connections", known=Known.INFERRED,

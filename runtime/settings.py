@@ -45,6 +45,9 @@ class Collector:
     """Only connections of this conntrack zone; -1 for all."""
     conntrack_mark: str = ""
     """Only connections with this mark, as value or value/mask (0x10/0xff); empty for all."""
+    bpf_folder: str = "/sys/fs/bpf/tc/globals"
+    """Where Calico's eBPF dataplane pins its maps: where conntrack maps are there, they are read as part of
+    conntrack. They belong to the node, not to a network namespace. Empty to leave them alone."""
     nflog_groups: tuple[int, ...] = (1, 2)
     """NFLOG groups that policy rules log to. 1 and 2 are Calico's; K3s and kube-router use 100. Empty: none.
     Where Felix runs, 1 and 2 are left to it, even if they are free."""

@@ -132,7 +132,7 @@ def decode(datagrams: layouts.Datagrams) -> Decoded:
     seen &= (kinds == _DELETE) | (kinds == _NEW)
     problem = problem or ("" if seen.all() else "nlmsghdr at byte 0: not a message about a connection")
     connections = out if seen.all() else out[seen]
-    return Decoded(_keyed(connections.view(CONNECTION)), malformed + int((~seen).sum()), problem)
+    return Decoded(keyed(connections.view(CONNECTION)), malformed + int((~seen).sum()), problem)
 
 
 def _incomplete(messages: layouts.Messages) -> str:
@@ -191,7 +191,8 @@ def _end(messages: layouts.Messages, which: str, side: str) -> tuple[layouts.Byt
     return address, messages.be16(port) if port in messages else np.zeros(len(address), np.uint16)
 
 
-def _keyed(connections: Connections) -> Connections:
+def keyed(connections: Connections) -> Connections:
+    """The same rows, with their ``tuple`` and ``key`` set by what else they have."""
     connections["tuple"] = five_tuple(
         connections["src"], connections["dst"], connections["src_port"], connections["dst_port"],
         connections["protocol"], connections["icmp_id"],

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import dataclasses
 import functools
+import ipaddress
+import os
 import pathlib
+import platform
 import socket
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -72,6 +78,144 @@ class Namespace:
                 {f"net.netfilter.nf_conntrack_{name}": str(value) for name, value in values.items()}
             )
         )
+
+
+LRU_HASH = 9  # BPF_MAP_TYPE_LRU_HASH
+
+
+class Pinned:
+    """A folder of eBPF maps that are made and filled as Calico's programs do it."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._descriptors: dict[str, int] = {}
+
+    def create(
+        self, name: str, sizes: tuple[int, int] = (16, 88), *, kind: int = LRU_HASH, capacity: int = 10_000
+    ) -> None:
+        """An empty map with keys and values of these sizes."""
+        no_prealloc = 0 if kind == LRU_HASH else 1  # as Calico's maps of type HASH are
+        self._descriptors[name] = _bpf(0, struct.pack("=5I", kind, *sizes, capacity, no_prealloc))
+        path = ctypes.create_string_buffer(bytes(self.folder / name))
+        _bpf(6, struct.pack("=QI", ctypes.addressof(path), self._descriptors[name]))
+
+    def put(self, name: str, entries: list[tuple[bytes, bytes]]) -> None:
+        """Write entries; those with the same key are replaced."""
+        keys, values = (
+            ctypes.create_string_buffer(b"".join(column)) for column in zip(*entries, strict=True)
+        )
+        _bpf(26, struct.pack("=QQQQIIQQ", 0, 0, ctypes.addressof(keys), ctypes.addressof(values),
+                             len(entries), self._descriptors[name], 0, 0))  # fmt: skip
+
+    def delete(self, name: str, key: bytes) -> None:
+        """Take an entry away."""
+        at = ctypes.create_string_buffer(key, len(key))
+        _bpf(3, struct.pack("=IIQQQ", self._descriptors[name], 0, ctypes.addressof(at), 0, 0))
+
+    def remove(self, name: str) -> None:
+        """Take a map away."""
+        (self.folder / name).unlink()
+        os.close(self._descriptors.pop(name))
+
+    def close(self) -> None:
+        """Leave no map behind."""
+        for name in list(self._descriptors):
+            self.remove(name)
+
+
+def _bpf(command: int, members: bytes) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+    request = ctypes.create_string_buffer(members, len(members))
+    result = libc.syscall(number, command, request, len(request))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+@pytest.fixture
+def pinned(tmp_path: pathlib.Path) -> Iterator[Pinned]:
+    """An empty bpf filesystem."""
+    folder = tmp_path / "globals"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
+    made = Pinned(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+        subprocess.run(["umount", folder], check=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One direction of an entry (``struct calico_ct_leg``)."""
+
+    bytes: int = 0
+    packets: int = 0
+    bits: int = 0
+
+    def pack(self) -> bytes:
+        """As it stands in a value."""
+        return struct.pack("<QIIII", self.bytes, self.packets, 0x01020304, self.bits, 7)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An entry of a conntrack map, written down from the members of the dataplane's own structs."""
+
+    a: str = "10.0.0.1"
+    b: str = "10.0.0.2"
+    a_port: int = 40000
+    b_port: int = 80
+    protocol: int = 6
+    type: int = 0
+    flags: int = 0
+    ab: Leg = Leg(bytes=300, packets=3, bits=0x33)
+    ba: Leg = Leg(bytes=200, packets=2, bits=0x13)
+    rst_seen: int = 0
+    last_seen: int = 0
+    tunnel: str = ""
+    dialled: str = ""
+    dialled_port: int = 0
+    source: str = ""
+    source_port: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """``struct calico_ct_key``."""
+        ends = ipaddress.ip_address(self.a).packed + ipaddress.ip_address(self.b).packed
+        return struct.pack("<I", self.protocol) + ends + struct.pack("<HH", self.a_port, self.b_port)
+
+    @property
+    def value(self) -> bytes:
+        """``struct calico_ct_value``."""
+        first, second, third, fourth = struct.pack("<I", self.flags)
+        head = struct.pack("<QQ4B3sB", self.rst_seen, self.last_seen, self.type, first, third, fourth,
+                           bytes(3), second)  # fmt: skip
+        ports = struct.pack("<HH", self.dialled_port, self.source_port)
+        tail = self._address(self.tunnel) + self._address(self.dialled) + ports + self._address(self.source)
+        return head + self.ab.pack() + self.ba.pack() + tail + bytes(4 if ":" in self.a else 0)
+
+    def _address(self, text: str) -> bytes:
+        """An address of the family of the ends; void if there is none."""
+        return ipaddress.ip_address(text or ("::" if ":" in self.a else "0.0.0.0")).packed
+
+    def pair(self) -> tuple[bytes, bytes]:
+        """Key and value."""
+        return self.key, self.value
+
+
+@pytest.fixture(scope="session")
+def entry() -> Callable[..., Entry]:
+    """Builds entries of a conntrack map from what matters."""
+    return lambda **changes: Entry(**changes)
+
+
+@pytest.fixture(scope="session")
+def leg() -> type[Leg]:
+    """Builds one direction of an entry."""
+    return Leg
 
 
 @pytest.fixture

@@ -601,3 +601,62 @@ def test_report_is_up_to_the_join(node: Node) -> None:
     assert report.flows.schema == collector.join.columns.schema(collector.join.columns.Stage.JOIN)
     assert isinstance(report.completeness[0], completeness.Completeness)
     assert report.node == "node-1"
+
+
+def test_connections_of_ebpf_maps_are_told_beside_the_kernel_s(node: Node, pinned, entry, leg) -> None:
+    """A pod dials a service before and after the collector has started; the kernel has two of its own."""
+    pinned.create("cali_v4_ct4")
+    pods = {"a": "10.65.0.1", "b": "10.65.0.2"}
+    pinned.put("cali_v4_ct4", [entry(**pods, a_port=1).pair()])
+    with node.running(bpf_folder=str(pinned.folder)) as running:
+        assert len(node.first.flows) == 0
+        assert _seen(node.first)["ebpf"] == (0, 0, 0, "")
+        service = {"type": 2, "dialled": "10.96.0.1", "dialled_port": 443, "last_seen": time.monotonic_ns()}
+        pinned.put("cali_v4_ct4", [entry(**pods, **service).pair()])
+        node.lives(2)
+        running._interval()
+        first = node.reports.get(timeout=5)
+        more = leg(bytes=350, packets=4, bits=0x33)
+        pinned.put("cali_v4_ct4", [entry(**pods, **service, ab=more).pair()])
+        running._interval()
+        second = node.reports.get(timeout=5)
+        pinned.delete("cali_v4_ct4", entry(**pods).key)
+    last = node.last()
+    assert (_seen(first)["ebpf"], _seen(first)[CONNTRACK]) == ((1, 0, 0, ""), (2, 0, 0, ""))
+    plain = {
+        "node": "node-1", "src_address": "10.65.0.1", "src_port": 40000, "dst_address": "10.65.0.2",
+        "dst_port": 80, "service_address": "10.96.0.1", "service_port": 443, "protocol": 6,
+        "tcp_state": "established", "verdict": "allowed", "attribution": "none",
+    }  # fmt: skip
+    (row,) = [row for row in _rows(first) if row["protocol"] == 6]
+    assert row == plain | {
+        "forward_packets": 3, "forward_bytes": 300, "reverse_packets": 2, "reverse_bytes": 200,
+        "connections_started": 1,
+    }  # fmt: skip
+    assert _rows(second) == [plain | {"forward_packets": 1, "forward_bytes": 50}]
+    assert _rows(last) == [plain | {"connections_ended": 1}]
+    assert _seen(last)["ebpf"] == (0, 0, 0, "")
+    assert node.metric("flowledger_collector_living_connections") == 1
+
+
+def test_map_of_a_layout_that_is_not_known_is_noted(node: Node, pinned) -> None:
+    pinned.create("cali_v4_ct9")
+    with node.running(bpf_folder=str(pinned.folder)):
+        node.lives(3)
+    seen = _seen(node.last())
+    assert seen[CONNTRACK] == (3, 0, 0, "")
+    assert seen["ebpf"] == (0, 0, 0, "cali_v4_ct9 has version 9, of which only 3 and 4 are known")
+    assert node.metric("flowledger_collector_failed_intervals_total") == 2
+
+
+def test_entry_of_an_unknown_type_is_discarded_and_counted(node: Node, pinned, entry) -> None:
+    pinned.create("cali_v4_ct4")
+    with node.running(bpf_folder=str(pinned.folder)):
+        pinned.put("cali_v4_ct4", [entry(type=7).pair()])
+    assert _seen(node.last())["ebpf"] == (0, 0, 1, "")
+
+
+def test_no_folder_of_maps(node: Node) -> None:
+    with node.running(bpf_folder=""):
+        pass
+    assert "ebpf" not in _seen(node.last())

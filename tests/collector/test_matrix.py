@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from collector import matrix
+from collector.ebpf import maps
 from collector.nflog import source as nflog
 from collector.probe import source as probe
 from model import errors
@@ -69,6 +71,34 @@ def test_events_that_are_off_make_connections_inferred(namespace) -> None:
     known, because, improve = _offers(namespace)["connections"]
     assert (known, improve) == (INFERRED, "sysctl -w net.netfilter.nf_conntrack_events=1")
     assert "short ones are missed" in because
+
+
+@pytest.mark.net
+def test_connections_of_ebpf_maps(namespace, pinned) -> None:
+    folder = str(pinned.folder)
+    assert "the kernel's table" in _offers(namespace, bpf_folder=folder)["connections"][1]
+    pinned.create("cali_v4_ct4")
+    pinned.create("cali_v6_ct4", (40, 128))
+    maps_told = "Calico's eBPF map cali_v4_ct4 (version 4) and cali_v6_ct4 (version 4)"
+    because = f"{maps_told}, and the kernel's table for the rest"
+    assert _offers(namespace, bpf_folder=folder)["connections"] == (EXACT, because, "")
+    pinned.create("cali_v4_ct7")
+    problem = "cali_v4_ct7 has version 7, of which only 3 and 4 are known"
+    because = f"Calico's eBPF dataplane tracks pods itself, and {problem}; the kernel knows the rest"
+    assert _offers(namespace, bpf_folder=folder)["connections"] == (INFERRED, because, "update Flowledger")
+    assert _offers(namespace, bpf_folder="")["connections"][0] is EXACT
+
+
+@pytest.mark.net
+def test_ebpf_maps_need_a_right(namespace, pinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(command: int, request: object) -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    pinned.create("cali_v4_ct4")
+    monkeypatch.setattr(maps, "_call", refuse)
+    known, because, improve = _offers(namespace, bpf_folder=str(pinned.folder))["connections"]
+    assert (known, improve) == (INFERRED, "run as root")
+    assert "reading cali_v4_ct4 needs CAP_BPF" in because
 
 
 NOT_LOGGED = "--source probe finds denials, but not their rule"
