@@ -11,12 +11,18 @@ from collector import sysctls
 from collector.conntrack import statistics
 from collector.counters import source as counters
 from collector.ebpf import source as ebpf
+from collector.felix import node as felix_node
 from collector.netlink import sockets
 from collector.nflog import grammars, owners
 from model import errors, kuberouter
 from runtime import settings
 
 _KUBE_ROUTER = kuberouter.NFLOG_GROUP
+_REPORT = (
+    "kubectl patch felixconfiguration default --type merge "
+    """-p '{"spec":{"flowLogsLocalReporter":"Enabled","flowLogsFlushInterval":"15s"}}'"""
+)
+"""Makes each node's Felix report flows to a socket there, four times a minute."""
 _EVENTS = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_events")
 
 
@@ -53,14 +59,19 @@ def offers(configured: settings.Collector) -> list[Offer]:
     namespace = pathlib.Path(configured.netns) if configured.netns else None
     counted, problem = _counted(namespace)
     return [
-        *_connections(namespace, configured.bpf_folder),
+        *_connections(namespace, _bpf_folder(configured)),
         *_rules(namespace, configured, counted),
         *_totals(counted, problem),
         *_denied(configured),
+        _reported(namespace, configured),
     ]
 
 
-def _connections(namespace: pathlib.Path | None, bpf_folder: str) -> Iterator[Offer]:
+def _bpf_folder(configured: settings.Collector) -> pathlib.Path | None:
+    return pathlib.Path(configured.bpf_folder) if configured.bpf_folder else None
+
+
+def _connections(namespace: pathlib.Path | None, bpf_folder: pathlib.Path | None) -> Iterator[Offer]:
     facts = ("connections", "packets and bytes", "begin and end")
     try:
         off = sysctls.missing(namespace, set_them=False)
@@ -78,7 +89,7 @@ def _connections(namespace: pathlib.Path | None, bpf_folder: str) -> Iterator[Of
                 source="conntrack", fact=fact, known=Known.UNKNOWN, because=because, improve="run as root"
             )
         return
-    yield _mapped(pathlib.Path(bpf_folder) if bpf_folder else None) or _living(state, events)
+    yield _mapped(bpf_folder) or _living(state, events)
     for fact, name in zip(facts[1:], (sysctls.ACCOUNTING, sysctls.TIMESTAMPS), strict=True):
         yield Offer(
             source="conntrack", fact=fact, known=Known.UNKNOWN if name in off else Known.EXACT,
@@ -210,3 +221,27 @@ def _denied(configured: settings.Collector) -> Iterator[Offer]:
         yield offer(Known.EXACT, "attempts that vanish between prerouting and postrouting")
     else:
         yield offer(Known.UNKNOWN, "not asked for", "--source probe")
+
+
+def _reported(namespace: pathlib.Path | None, configured: settings.Collector) -> Offer:
+    """What Calico's own agent can tell of the flows that it has logged."""
+
+    def offer(known: Known, because: str, improve: str = "") -> Offer:
+        return Offer(source="felix", fact="policy trace", known=known, because=because, improve=improve)
+
+    felix = felix_node.find(namespace, _bpf_folder(configured))
+    if felix is None:
+        return offer(Known.UNKNOWN, "no Felix is seen here")
+    if felix.reports_locally and "felix" in configured.sources:
+        return offer(Known.EXACT, f"{felix} and reports to a socket here")
+    if felix.reports_locally:
+        return offer(
+            Known.UNKNOWN, f"not asked for, though {felix} and reports to a socket here", "--source felix"
+        )
+    if felix.refuses_to_report:
+        variable = "FELIX_FLOWLOGSLOCALREPORTER"
+        because = f"{felix}, whose environment forbids to report here"
+        return offer(Known.UNKNOWN, because, f"take {variable} out of calico-node's environment")
+    if felix.reports_locally is None:
+        return offer(Known.UNKNOWN, f"{felix}; whether it reports to a socket here is not seen", _REPORT)
+    return offer(Known.UNKNOWN, f"{felix}; its flow logs are off", _REPORT)

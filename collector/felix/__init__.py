@@ -1,1 +1,1 @@
-"""What Calico's Felix tells on its node, by its local socket (since 3.30), and the join with connections."""
+"""Calico's Felix on a node: what is known of it, what it tells by its socket, and the join with connections."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+from collector.felix import processes
 from collector.netlink import sockets
 
 FELIX_GROUPS = frozenset({1, 2})
@@ -15,7 +16,6 @@ _INTERFACES = pathlib.Path("/proc/thread-self/net/dev")
 _LISTENING = (pathlib.Path("/proc/thread-self/net/tcp"), pathlib.Path("/proc/thread-self/net/tcp6"))
 _FELIX_HEALTH_PORT = 9099
 _LISTEN = "0A"  # TCP_LISTEN as /proc/net/tcp writes it
-_FELIX = (b"calico-felix", b"calico-node")
 
 
 def held(namespace: pathlib.Path | None) -> frozenset[int]:
@@ -41,17 +41,8 @@ def felix(namespace: pathlib.Path | None) -> str:
 
 
 def _process() -> str:
-    here = pathlib.Path("/proc/thread-self/ns/net").stat().st_ino
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            name = pathlib.Path(words[0].decode("utf-8", "replace")).name.encode()
-            felix = name == _FELIX[0] or (name == _FELIX[1] and b"-felix" in words)
-            if felix and (process / "ns/net").stat().st_ino == here:
-                return f"Felix runs here as process {process.name}"
-        except OSError:  # it has just ended, or is not ours to look at
-            continue
-    return ""
+    process = processes.find(pathlib.Path("/proc/thread-self/ns/net").stat().st_ino)
+    return f"Felix runs here as process {process}" if process else ""
 
 
 def _traces() -> str:

@@ -79,7 +79,7 @@ def test_check_is_for_programs(command: Command, path: pathlib.Path) -> None:
     assert told == {
         "packets and bytes": ("conntrack", "exact"), "begin and end": ("conntrack", "exact"),
         "deciding rule": ("nflog", "exact"), "totals by rule": ("counters", "exact"),
-        "denied attempts": ("probe", "exact"),
+        "denied attempts": ("probe", "exact"), "policy trace": ("felix", "unknown"),
     }  # fmt: skip
     assert {frozenset(row) for row in rows} == {frozenset({"source", "fact", "known", "because", "improve"})}
     assert [json.loads(line) for line in command(*words, "-o", "jsonl")[1].splitlines()] == rows

@@ -37,16 +37,21 @@ def _offers(namespace, **changes: object) -> dict[str, Told]:
     return told
 
 
+NOTHING_HELPS = ("totals by rule", "policy trace")
+"""Where no rule counts, and no Felix runs."""
+
+
 @pytest.mark.net
 def test_every_source_has_its_facts(namespace) -> None:
     offers = matrix.offers(settings.Collector(netns=str(namespace.path), sources=()))
     assert [(offer.source, offer.fact) for offer in offers] == [
         ("conntrack", "connections"), ("conntrack", "packets and bytes"), ("conntrack", "begin and end"),
         ("nflog", "deciding rule"), ("counters", "totals by rule"), ("probe", "denied attempts"),
+        ("felix", "policy trace"),
     ]  # fmt: skip
     for offer in offers:
         assert offer.because
-        assert (offer.known is EXACT) == (not offer.improve) or offer.fact == "totals by rule"
+        assert (offer.known is EXACT) == (not offer.improve) or offer.fact in NOTHING_HELPS
 
 
 @pytest.mark.net
@@ -193,6 +198,44 @@ def test_denied_attempts(namespace, sources: tuple[str, ...], expected: Told) ->
     assert _offers(namespace, sources=sources)["denied attempts"] == expected
 
 
+PATCH = (
+    "kubectl patch felixconfiguration default --type merge -p "
+    """'{"spec":{"flowLogsLocalReporter":"Enabled","flowLogsFlushInterval":"15s"}}'"""
+)
+ASKED = ("conntrack", "felix")
+VARIABLE = "FELIX_FLOWLOGSLOCALREPORTER"
+REPORTED = [
+    pytest.param({VARIABLE: "Enabled"}, ASKED, EXACT, "and reports to a socket here", "", id="asked for"),
+    pytest.param({VARIABLE: "Enabled"}, ("conntrack",), UNKNOWN, "not asked for, though Felix runs here",
+                 "--source felix", id="not asked for"),
+    pytest.param({}, ASKED, UNKNOWN, "; its flow logs are off", PATCH, id="off"),
+    pytest.param({"FELIX_FLOWLOGSGOLDMANESERVER": "goldmane:7443"}, ASKED, UNKNOWN,
+                 "; whether it reports to a socket here is not seen", PATCH, id="to Goldmane"),
+    pytest.param({VARIABLE: "Disabled"}, ASKED, UNKNOWN, "whose environment forbids to report here",
+                 f"take {VARIABLE} out of calico-node's environment", id="forbidden"),
+]  # fmt: skip
+
+
+@pytest.mark.net
+@pytest.mark.parametrize(("environment", "sources", "known", "said", "improve"), REPORTED)
+def test_policy_trace(
+    namespace, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], sources: tuple[str, ...],
+    known: matrix.Known, said: str, improve: str,
+) -> None:  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with namespace.process("calico-felix") as process:
+        told = _offers(namespace, sources=sources)["policy trace"]
+    assert told == (known, told[1], improve)
+    assert said in told[1]
+    assert f"Felix runs here as process {process} (its version is unknown, iptables)" in told[1]
+
+
+@pytest.mark.net
+def test_policy_trace_without_felix(namespace) -> None:
+    assert _offers(namespace, sources=ASKED)["policy trace"] == (UNKNOWN, "no Felix is seen here", "")
+
+
 @pytest.mark.net
 def test_looking_leaves_nothing_behind(namespace) -> None:
     namespace.nft(RULES.format(prefix=CALICO, group=1))
@@ -220,9 +263,10 @@ def test_without_the_right_nothing_is_known(namespace) -> None:
         capture_output=True, text=True, check=True,
     ))  # fmt: skip
     told = json.loads(done.stdout)
-    assert len(told) == 6
+    assert len(told) == 7
     for fact, known, improve in told:
-        assert (known, improve) == ("unknown", "run as root"), fact
+        expected = "" if fact == "policy trace" else "run as root"
+        assert (known, improve) == ("unknown", expected), fact
 
 
 def test_namespace_that_is_not_there(tmp_path: pathlib.Path) -> None:
