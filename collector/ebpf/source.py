@@ -93,7 +93,7 @@ class Source:
         mapped = decode.concatenate([
             self._read(self._lives[family], there.get(family)) for family in self._lives
         ])  # fmt: skip
-        return self._beside(kernel, self._wanted.select(mapped))
+        return self._beside(kernel, mapped)
 
     def _read(self, known: lives.Lives, pin: conntrack.Pin | None) -> decode.Connections:
         """The rows of one family; without a pin the dataplane has gone, and all of them have ended."""
@@ -119,7 +119,7 @@ class Source:
         decoded = conntrack.decode(known, keys, values, boot)
         self.malformed += decoded.malformed
         self.error = f"{pin.name}: {decoded.error}" if decoded.error else self.error
-        return decoded.connections
+        return self._wanted.select(decoded.connections)
 
     def _beside(self, kernel: decode.Connections, mapped: decode.Connections) -> decode.Connections:
         tuples = _tuples(kernel, "src", "dst")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import os
 import pathlib
@@ -9,6 +10,7 @@ import platform
 import struct
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -79,6 +81,31 @@ def test_hundred_thousand_entries(pinned) -> None:
     numbers = keys[:, :8].copy().view("<u8")[:, 0]
     assert len(numbers) == len(np.unique(numbers)) == 100_000
     assert (values[:, :8].copy().view("<u8")[:, 0] == numbers * 7).all()
+
+
+@pytest.mark.parametrize("batch", [1, 50, 5000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stays_is_read_while_others_come_and_go(pinned, kind: int, batch: int) -> None:
+    pinned.create(NAME, kind=kind)
+    staying, passing = _made(500, (16, 88)), _made(1500, (16, 88))[500:]
+    pinned.put(NAME, staying)
+    over = threading.Event()
+
+    def churn() -> None:
+        while not over.is_set():
+            pinned.put(NAME, passing)
+            for key, _ in passing:
+                pinned.delete(NAME, key)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as other:
+        churning = other.submit(churn)
+        try:
+            for _ in range(20):
+                found = _read(pinned.folder / NAME, batch=batch)
+                assert set(staying) <= set(found) <= {*staying, *passing}
+        finally:
+            over.set()
+        churning.result()
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, 524])

@@ -159,7 +159,11 @@ def test_ping_in_both_counts_once(
 def test_scope(pinned, entry: Entry, wanted: scope.Scope, count: int) -> None:
     pinned.create(V4)
     pinned.put(V4, [entry().pair()])
-    assert len(source.Source(pinned.folder, wanted).read(NOTHING)) == count
+    made = source.Source(pinned.folder, wanted)
+    assert len(made.read(NOTHING)) == count
+    pinned.put(V4, [entry(a_port=1).pair()])
+    assert len(made.read(NOTHING)) == 2 * count
+    assert made.fresh == count
 
 
 def test_map_that_cannot_be_read_has_what_it_had(
