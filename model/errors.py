@@ -5,7 +5,8 @@
     ├── ManifestError        an object in a manifest is not what it has to be
     ├── FilterError          a filter expression does not parse
     ├── StoreError           the ledger refused, or is not what we expect
-    └── ApiError             the Kubernetes API refused, or cannot be reached
+    ├── ApiError             the Kubernetes API refused, or cannot be reached
+    └── GoldmaneError        Calico's Goldmane refused, or cannot be reached
 
 A programming error is a built-in exception and stays one. None is frozen: Python itself sets a traceback.
 """
@@ -113,3 +114,16 @@ class ApiError(FlowledgerError):
         self.refusal = refusal
         self.status = status
         self.retry_after = retry_after
+
+
+class GoldmaneError(FlowledgerError):
+    """Calico's Goldmane refused, or cannot be reached.
+
+    Attributes:
+        full: Whether it can do no more of this at the moment: it has as many streams as it takes, or the
+            answer is larger than we take at once.
+    """
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full

@@ -24,49 +24,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0egoldmane.proto\x12\x08goldmane\"\x7f\n\x0f\x46lowListRequest\x12\x16\n\x0estart_time_gte\x18\x01 \x01(\x03\x12\x15\n\rstart_time_lt\x18\x02 \x01(\x03\x12\x0c\n\x04page\x18\x03 \x01(\x03\x12\x11\n\tpage_size\x18\x04 \x01(\x03\x12\x1c\n\x14\x61ggregation_interval\x18\x07 \x01(\x03\"[\n\x0e\x46lowListResult\x12$\n\x04meta\x18\x01 \x01(\x0b\x32\x16.goldmane.ListMetadata\x12#\n\x05\x66lows\x18\x02 \x03(\x0b\x32\x14.goldmane.FlowResult\"8\n\x0cListMetadata\x12\x12\n\ntotalPages\x18\x01 \x01(\x03\x12\x14\n\x0ctotalResults\x18\x02 \x01(\x03\"I\n\x11\x46lowStreamRequest\x12\x16\n\x0estart_time_gte\x18\x01 \x01(\x03\x12\x1c\n\x14\x61ggregation_interval\x18\x03 \x01(\x03\"6\n\nFlowResult\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x1c\n\x04\x66low\x18\x02 \x01(\x0b\x32\x0e.goldmane.Flow\"*\n\nFlowUpdate\x12\x1c\n\x04\x66low\x18\x01 \x01(\x0b\x32\x0e.goldmane.Flow\"\r\n\x0b\x46lowReceipt\"\xa8\x02\n\x04\x46low\x12\x1e\n\x03Key\x18\x01 \x01(\x0b\x32\x11.goldmane.FlowKey\x12\x12\n\nstart_time\x18\x02 \x01(\x03\x12\x10\n\x08\x65nd_time\x18\x03 \x01(\x03\x12\x15\n\rsource_labels\x18\x04 \x03(\t\x12\x13\n\x0b\x64\x65st_labels\x18\x05 \x03(\t\x12\x12\n\npackets_in\x18\x06 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x07 \x01(\x03\x12\x10\n\x08\x62ytes_in\x18\x08 \x01(\x03\x12\x11\n\tbytes_out\x18\t \x01(\x03\x12\x1f\n\x17num_connections_started\x18\n \x01(\x03\x12!\n\x19num_connections_completed\x18\x0b \x01(\x03\x12\x1c\n\x14num_connections_live\x18\x0c \x01(\x03\"\xf0\x01\n\x0b\x46lowNumbers\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nstart_time\x18\x02 \x01(\x03\x12\x10\n\x08\x65nd_time\x18\x03 \x01(\x03\x12\x12\n\npackets_in\x18\x06 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x07 \x01(\x03\x12\x10\n\x08\x62ytes_in\x18\x08 \x01(\x03\x12\x11\n\tbytes_out\x18\t \x01(\x03\x12\x1f\n\x17num_connections_started\x18\n \x01(\x03\x12!\n\x19num_connections_completed\x18\x0b \x01(\x03\x12\x1c\n\x14num_connections_live\x18\x0c \x01(\x03\"4\n\rNumbersUpdate\x12#\n\x04\x66low\x18\x01 \x01(\x0b\x32\x15.goldmane.FlowNumbers\"\xc4\x03\n\x07\x46lowKey\x12\x13\n\x0bsource_name\x18\x01 \x01(\t\x12\x18\n\x10source_namespace\x18\x02 \x01(\t\x12+\n\x0bsource_type\x18\x03 \x01(\x0e\x32\x16.goldmane.EndpointType\x12\x11\n\tdest_name\x18\x04 \x01(\t\x12\x16\n\x0e\x64\x65st_namespace\x18\x05 \x01(\t\x12)\n\tdest_type\x18\x06 \x01(\x0e\x32\x16.goldmane.EndpointType\x12\x11\n\tdest_port\x18\x07 \x01(\x03\x12\x19\n\x11\x64\x65st_service_name\x18\x08 \x01(\t\x12\x1e\n\x16\x64\x65st_service_namespace\x18\t \x01(\t\x12\x1e\n\x16\x64\x65st_service_port_name\x18\n \x01(\t\x12\x19\n\x11\x64\x65st_service_port\x18\x0b \x01(\x03\x12\r\n\x05proto\x18\x0c \x01(\t\x12$\n\x08reporter\x18\r \x01(\x0e\x32\x12.goldmane.Reporter\x12 \n\x06\x61\x63tion\x18\x0e \x01(\x0e\x32\x10.goldmane.Action\x12\'\n\x08policies\x18\x0f \x01(\x0b\x32\x15.goldmane.PolicyTrace\"l\n\x0bPolicyTrace\x12.\n\x11\x65nforced_policies\x18\x01 \x03(\x0b\x32\x13.goldmane.PolicyHit\x12-\n\x10pending_policies\x18\x02 \x03(\x0b\x32\x13.goldmane.PolicyHit\"\xd0\x01\n\tPolicyHit\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.goldmane.PolicyKind\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12 \n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x10.goldmane.Action\x12\x14\n\x0cpolicy_index\x18\x06 \x01(\x03\x12\x12\n\nrule_index\x18\x07 \x01(\x03\x12$\n\x07trigger\x18\x08 \x01(\x0b\x32\x13.goldmane.PolicyHit*p\n\x0c\x45ndpointType\x12\x1b\n\x17\x45ndpointTypeUnspecified\x10\x00\x12\x14\n\x10WorkloadEndpoint\x10\x01\x12\x10\n\x0cHostEndpoint\x10\x02\x12\x0e\n\nNetworkSet\x10\x03\x12\x0b\n\x07Network\x10\x04*5\n\x08Reporter\x12\x17\n\x13ReporterUnspecified\x10\x00\x12\x07\n\x03Src\x10\x01\x12\x07\n\x03\x44st\x10\x02*>\n\x06\x41\x63tion\x12\x15\n\x11\x41\x63tionUnspecified\x10\x00\x12\t\n\x05\x41llow\x10\x01\x12\x08\n\x04\x44\x65ny\x10\x02\x12\x08\n\x04Pass\x10\x03*\xaf\x02\n\nPolicyKind\x12\x13\n\x0fKindUnspecified\x10\x00\x12\x17\n\x13\x43\x61licoNetworkPolicy\x10\x01\x12\x17\n\x13GlobalNetworkPolicy\x10\x02\x12\x17\n\x13StagedNetworkPolicy\x10\x03\x12\x1d\n\x19StagedGlobalNetworkPolicy\x10\x04\x12!\n\x1dStagedKubernetesNetworkPolicy\x10\x05\x12\x11\n\rNetworkPolicy\x10\x06\x12\x16\n\x12\x41\x64minNetworkPolicy\x10\x07\x12\x1e\n\x1a\x42\x61selineAdminNetworkPolicy\x10\x08\x12\x0b\n\x07Profile\x10\t\x12\r\n\tEndOfTier\x10\n\x12\x18\n\x14\x43lusterNetworkPolicy\x10\x0b\x32\x83\x01\n\x05\x46lows\x12;\n\x04List\x12\x19.goldmane.FlowListRequest\x1a\x18.goldmane.FlowListResult\x12=\n\x06Stream\x12\x1b.goldmane.FlowStreamRequest\x1a\x14.goldmane.FlowResult0\x01\x32K\n\rFlowCollector\x12:\n\x07\x43onnect\x12\x14.goldmane.FlowUpdate\x1a\x15.goldmane.FlowReceipt(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0egoldmane.proto\x12\x08goldmane\"\xa6\x01\n\x0f\x46lowListRequest\x12\x16\n\x0estart_time_gte\x18\x01 \x01(\x03\x12\x15\n\rstart_time_lt\x18\x02 \x01(\x03\x12\x0c\n\x04page\x18\x03 \x01(\x03\x12\x11\n\tpage_size\x18\x04 \x01(\x03\x12%\n\x07sort_by\x18\x05 \x03(\x0b\x32\x14.goldmane.SortOption\x12\x1c\n\x14\x61ggregation_interval\x18\x07 \x01(\x03\"/\n\nSortOption\x12!\n\x07sort_by\x18\x01 \x01(\x0e\x32\x10.goldmane.SortBy\"[\n\x0e\x46lowListResult\x12$\n\x04meta\x18\x01 \x01(\x0b\x32\x16.goldmane.ListMetadata\x12#\n\x05\x66lows\x18\x02 \x03(\x0b\x32\x14.goldmane.FlowResult\"8\n\x0cListMetadata\x12\x12\n\ntotalPages\x18\x01 \x01(\x03\x12\x14\n\x0ctotalResults\x18\x02 \x01(\x03\"I\n\x11\x46lowStreamRequest\x12\x16\n\x0estart_time_gte\x18\x01 \x01(\x03\x12\x1c\n\x14\x61ggregation_interval\x18\x03 \x01(\x03\"6\n\nFlowResult\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x1c\n\x04\x66low\x18\x02 \x01(\x0b\x32\x0e.goldmane.Flow\"*\n\nFlowUpdate\x12\x1c\n\x04\x66low\x18\x01 \x01(\x0b\x32\x0e.goldmane.Flow\"\r\n\x0b\x46lowReceipt\"\xa8\x02\n\x04\x46low\x12\x1e\n\x03Key\x18\x01 \x01(\x0b\x32\x11.goldmane.FlowKey\x12\x12\n\nstart_time\x18\x02 \x01(\x03\x12\x10\n\x08\x65nd_time\x18\x03 \x01(\x03\x12\x15\n\rsource_labels\x18\x04 \x03(\t\x12\x13\n\x0b\x64\x65st_labels\x18\x05 \x03(\t\x12\x12\n\npackets_in\x18\x06 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x07 \x01(\x03\x12\x10\n\x08\x62ytes_in\x18\x08 \x01(\x03\x12\x11\n\tbytes_out\x18\t \x01(\x03\x12\x1f\n\x17num_connections_started\x18\n \x01(\x03\x12!\n\x19num_connections_completed\x18\x0b \x01(\x03\x12\x1c\n\x14num_connections_live\x18\x0c \x01(\x03\"\xf0\x01\n\x0b\x46lowNumbers\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nstart_time\x18\x02 \x01(\x03\x12\x10\n\x08\x65nd_time\x18\x03 \x01(\x03\x12\x12\n\npackets_in\x18\x06 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x07 \x01(\x03\x12\x10\n\x08\x62ytes_in\x18\x08 \x01(\x03\x12\x11\n\tbytes_out\x18\t \x01(\x03\x12\x1f\n\x17num_connections_started\x18\n \x01(\x03\x12!\n\x19num_connections_completed\x18\x0b \x01(\x03\x12\x1c\n\x14num_connections_live\x18\x0c \x01(\x03\"4\n\rNumbersUpdate\x12#\n\x04\x66low\x18\x01 \x01(\x0b\x32\x15.goldmane.FlowNumbers\"\xc4\x03\n\x07\x46lowKey\x12\x13\n\x0bsource_name\x18\x01 \x01(\t\x12\x18\n\x10source_namespace\x18\x02 \x01(\t\x12+\n\x0bsource_type\x18\x03 \x01(\x0e\x32\x16.goldmane.EndpointType\x12\x11\n\tdest_name\x18\x04 \x01(\t\x12\x16\n\x0e\x64\x65st_namespace\x18\x05 \x01(\t\x12)\n\tdest_type\x18\x06 \x01(\x0e\x32\x16.goldmane.EndpointType\x12\x11\n\tdest_port\x18\x07 \x01(\x03\x12\x19\n\x11\x64\x65st_service_name\x18\x08 \x01(\t\x12\x1e\n\x16\x64\x65st_service_namespace\x18\t \x01(\t\x12\x1e\n\x16\x64\x65st_service_port_name\x18\n \x01(\t\x12\x19\n\x11\x64\x65st_service_port\x18\x0b \x01(\x03\x12\r\n\x05proto\x18\x0c \x01(\t\x12$\n\x08reporter\x18\r \x01(\x0e\x32\x12.goldmane.Reporter\x12 \n\x06\x61\x63tion\x18\x0e \x01(\x0e\x32\x10.goldmane.Action\x12\'\n\x08policies\x18\x0f \x01(\x0b\x32\x15.goldmane.PolicyTrace\"l\n\x0bPolicyTrace\x12.\n\x11\x65nforced_policies\x18\x01 \x03(\x0b\x32\x13.goldmane.PolicyHit\x12-\n\x10pending_policies\x18\x02 \x03(\x0b\x32\x13.goldmane.PolicyHit\"\xd0\x01\n\tPolicyHit\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.goldmane.PolicyKind\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12 \n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x10.goldmane.Action\x12\x14\n\x0cpolicy_index\x18\x06 \x01(\x03\x12\x12\n\nrule_index\x18\x07 \x01(\x03\x12$\n\x07trigger\x18\x08 \x01(\x0b\x32\x13.goldmane.PolicyHit* \n\x06SortBy\x12\x08\n\x04Time\x10\x00\x12\x0c\n\x08\x44\x65stName\x10\x01*p\n\x0c\x45ndpointType\x12\x1b\n\x17\x45ndpointTypeUnspecified\x10\x00\x12\x14\n\x10WorkloadEndpoint\x10\x01\x12\x10\n\x0cHostEndpoint\x10\x02\x12\x0e\n\nNetworkSet\x10\x03\x12\x0b\n\x07Network\x10\x04*5\n\x08Reporter\x12\x17\n\x13ReporterUnspecified\x10\x00\x12\x07\n\x03Src\x10\x01\x12\x07\n\x03\x44st\x10\x02*>\n\x06\x41\x63tion\x12\x15\n\x11\x41\x63tionUnspecified\x10\x00\x12\t\n\x05\x41llow\x10\x01\x12\x08\n\x04\x44\x65ny\x10\x02\x12\x08\n\x04Pass\x10\x03*\xaf\x02\n\nPolicyKind\x12\x13\n\x0fKindUnspecified\x10\x00\x12\x17\n\x13\x43\x61licoNetworkPolicy\x10\x01\x12\x17\n\x13GlobalNetworkPolicy\x10\x02\x12\x17\n\x13StagedNetworkPolicy\x10\x03\x12\x1d\n\x19StagedGlobalNetworkPolicy\x10\x04\x12!\n\x1dStagedKubernetesNetworkPolicy\x10\x05\x12\x11\n\rNetworkPolicy\x10\x06\x12\x16\n\x12\x41\x64minNetworkPolicy\x10\x07\x12\x1e\n\x1a\x42\x61selineAdminNetworkPolicy\x10\x08\x12\x0b\n\x07Profile\x10\t\x12\r\n\tEndOfTier\x10\n\x12\x18\n\x14\x43lusterNetworkPolicy\x10\x0b\x32\x83\x01\n\x05\x46lows\x12;\n\x04List\x12\x19.goldmane.FlowListRequest\x1a\x18.goldmane.FlowListResult\x12=\n\x06Stream\x12\x1b.goldmane.FlowStreamRequest\x1a\x14.goldmane.FlowResult0\x01\x32K\n\rFlowCollector\x12:\n\x07\x43onnect\x12\x14.goldmane.FlowUpdate\x1a\x15.goldmane.FlowReceipt(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'goldmane_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENDPOINTTYPE']._serialized_start=1870
-  _globals['_ENDPOINTTYPE']._serialized_end=1982
-  _globals['_REPORTER']._serialized_start=1984
-  _globals['_REPORTER']._serialized_end=2037
-  _globals['_ACTION']._serialized_start=2039
-  _globals['_ACTION']._serialized_end=2101
-  _globals['_POLICYKIND']._serialized_start=2104
-  _globals['_POLICYKIND']._serialized_end=2407
-  _globals['_FLOWLISTREQUEST']._serialized_start=28
-  _globals['_FLOWLISTREQUEST']._serialized_end=155
-  _globals['_FLOWLISTRESULT']._serialized_start=157
-  _globals['_FLOWLISTRESULT']._serialized_end=248
-  _globals['_LISTMETADATA']._serialized_start=250
-  _globals['_LISTMETADATA']._serialized_end=306
-  _globals['_FLOWSTREAMREQUEST']._serialized_start=308
-  _globals['_FLOWSTREAMREQUEST']._serialized_end=381
-  _globals['_FLOWRESULT']._serialized_start=383
-  _globals['_FLOWRESULT']._serialized_end=437
-  _globals['_FLOWUPDATE']._serialized_start=439
-  _globals['_FLOWUPDATE']._serialized_end=481
-  _globals['_FLOWRECEIPT']._serialized_start=483
-  _globals['_FLOWRECEIPT']._serialized_end=496
-  _globals['_FLOW']._serialized_start=499
-  _globals['_FLOW']._serialized_end=795
-  _globals['_FLOWNUMBERS']._serialized_start=798
-  _globals['_FLOWNUMBERS']._serialized_end=1038
-  _globals['_NUMBERSUPDATE']._serialized_start=1040
-  _globals['_NUMBERSUPDATE']._serialized_end=1092
-  _globals['_FLOWKEY']._serialized_start=1095
-  _globals['_FLOWKEY']._serialized_end=1547
-  _globals['_POLICYTRACE']._serialized_start=1549
-  _globals['_POLICYTRACE']._serialized_end=1657
-  _globals['_POLICYHIT']._serialized_start=1660
-  _globals['_POLICYHIT']._serialized_end=1868
-  _globals['_FLOWS']._serialized_start=2410
-  _globals['_FLOWS']._serialized_end=2541
-  _globals['_FLOWCOLLECTOR']._serialized_start=2543
-  _globals['_FLOWCOLLECTOR']._serialized_end=2618
+  _globals['_SORTBY']._serialized_start=1959
+  _globals['_SORTBY']._serialized_end=1991
+  _globals['_ENDPOINTTYPE']._serialized_start=1993
+  _globals['_ENDPOINTTYPE']._serialized_end=2105
+  _globals['_REPORTER']._serialized_start=2107
+  _globals['_REPORTER']._serialized_end=2160
+  _globals['_ACTION']._serialized_start=2162
+  _globals['_ACTION']._serialized_end=2224
+  _globals['_POLICYKIND']._serialized_start=2227
+  _globals['_POLICYKIND']._serialized_end=2530
+  _globals['_FLOWLISTREQUEST']._serialized_start=29
+  _globals['_FLOWLISTREQUEST']._serialized_end=195
+  _globals['_SORTOPTION']._serialized_start=197
+  _globals['_SORTOPTION']._serialized_end=244
+  _globals['_FLOWLISTRESULT']._serialized_start=246
+  _globals['_FLOWLISTRESULT']._serialized_end=337
+  _globals['_LISTMETADATA']._serialized_start=339
+  _globals['_LISTMETADATA']._serialized_end=395
+  _globals['_FLOWSTREAMREQUEST']._serialized_start=397
+  _globals['_FLOWSTREAMREQUEST']._serialized_end=470
+  _globals['_FLOWRESULT']._serialized_start=472
+  _globals['_FLOWRESULT']._serialized_end=526
+  _globals['_FLOWUPDATE']._serialized_start=528
+  _globals['_FLOWUPDATE']._serialized_end=570
+  _globals['_FLOWRECEIPT']._serialized_start=572
+  _globals['_FLOWRECEIPT']._serialized_end=585
+  _globals['_FLOW']._serialized_start=588
+  _globals['_FLOW']._serialized_end=884
+  _globals['_FLOWNUMBERS']._serialized_start=887
+  _globals['_FLOWNUMBERS']._serialized_end=1127
+  _globals['_NUMBERSUPDATE']._serialized_start=1129
+  _globals['_NUMBERSUPDATE']._serialized_end=1181
+  _globals['_FLOWKEY']._serialized_start=1184
+  _globals['_FLOWKEY']._serialized_end=1636
+  _globals['_POLICYTRACE']._serialized_start=1638
+  _globals['_POLICYTRACE']._serialized_end=1746
+  _globals['_POLICYHIT']._serialized_start=1749
+  _globals['_POLICYHIT']._serialized_end=1957
+  _globals['_FLOWS']._serialized_start=2533
+  _globals['_FLOWS']._serialized_end=2664
+  _globals['_FLOWCOLLECTOR']._serialized_start=2666
+  _globals['_FLOWCOLLECTOR']._serialized_end=2741
 # @@protoc_insertion_point(module_scope)

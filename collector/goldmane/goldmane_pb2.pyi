@@ -7,6 +7,11 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class SortBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    Time: _ClassVar[SortBy]
+    DestName: _ClassVar[SortBy]
+
 class EndpointType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EndpointTypeUnspecified: _ClassVar[EndpointType]
@@ -42,6 +47,8 @@ class PolicyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     Profile: _ClassVar[PolicyKind]
     EndOfTier: _ClassVar[PolicyKind]
     ClusterNetworkPolicy: _ClassVar[PolicyKind]
+Time: SortBy
+DestName: SortBy
 EndpointTypeUnspecified: EndpointType
 WorkloadEndpoint: EndpointType
 HostEndpoint: EndpointType
@@ -68,18 +75,26 @@ EndOfTier: PolicyKind
 ClusterNetworkPolicy: PolicyKind
 
 class FlowListRequest(_message.Message):
-    __slots__ = ("start_time_gte", "start_time_lt", "page", "page_size", "aggregation_interval")
+    __slots__ = ("start_time_gte", "start_time_lt", "page", "page_size", "sort_by", "aggregation_interval")
     START_TIME_GTE_FIELD_NUMBER: _ClassVar[int]
     START_TIME_LT_FIELD_NUMBER: _ClassVar[int]
     PAGE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
     AGGREGATION_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     start_time_gte: int
     start_time_lt: int
     page: int
     page_size: int
+    sort_by: _containers.RepeatedCompositeFieldContainer[SortOption]
     aggregation_interval: int
-    def __init__(self, start_time_gte: _Optional[int] = ..., start_time_lt: _Optional[int] = ..., page: _Optional[int] = ..., page_size: _Optional[int] = ..., aggregation_interval: _Optional[int] = ...) -> None: ...
+    def __init__(self, start_time_gte: _Optional[int] = ..., start_time_lt: _Optional[int] = ..., page: _Optional[int] = ..., page_size: _Optional[int] = ..., sort_by: _Optional[_Iterable[_Union[SortOption, _Mapping]]] = ..., aggregation_interval: _Optional[int] = ...) -> None: ...
+
+class SortOption(_message.Message):
+    __slots__ = ("sort_by",)
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
+    sort_by: SortBy
+    def __init__(self, sort_by: _Optional[_Union[SortBy, str]] = ...) -> None: ...
 
 class FlowListResult(_message.Message):
     __slots__ = ("meta", "flows")
