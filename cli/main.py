@@ -36,6 +36,13 @@ _SETTINGS: tuple[tuple[str, str, Any], ...] = (
     ("--nflog-pattern", "collector.nflog_pattern", str),
     ("--zone", "collector.conntrack_zone", click.IntRange(-1, 65535)),
     ("--mark", "collector.conntrack_mark", str),
+    ("--goldmane", "goldmane.address", str),
+    ("--goldmane-secret", "goldmane.secret", str),
+    ("--goldmane-ca-config-map", "goldmane.ca_config_map", str),
+    ("--goldmane-cert", "goldmane.certificate", click.Path()),
+    ("--goldmane-key", "goldmane.key", click.Path()),
+    ("--goldmane-ca", "goldmane.ca", click.Path()),
+    ("--goldmane-server-name", "goldmane.server_name", str),
 )
 """Flags that stand for a setting; their help is the setting's own text."""
 
@@ -43,6 +50,8 @@ _SETTINGS: tuple[tuple[str, str, Any], ...] = (
 _FEED = ("--feed", "--manifests", "--kubeconfig", "--context")
 _NODE = ("--node", "--netns", "--interval", "--source", "--nflog-groups", "--nflog-grammars",
          "--nflog-pattern", "--zone", "--mark")  # fmt: skip
+
+_GOLDMANE = tuple(flag for flag, path, _ in _SETTINGS if path.startswith("goldmane."))
 
 
 def _takes(*flags: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -151,10 +160,11 @@ def collect(check: bool, once: bool, form: str | None, **given: Any) -> None:
 
 
 @cli.command()
-@_takes("--store", "--metrics-port", "--kubeconfig", "--context")
+@_takes("--store", "--metrics-port", "--kubeconfig", "--context", *_GOLDMANE)
 def watch(**given: Any) -> None:
     """Watch the Kubernetes API, and write into the ledger who had which address when, for all collectors.
 
+    With --goldmane it also records the flows that Calico's Goldmane has, where no node has a collector.
     Several may run: a Lease says which of them writes.
     """
     from cli import watch as watch_command

@@ -6,7 +6,7 @@ import contextlib
 
 import prometheus_client
 
-from cli import assembly, authority, feeds, naming, output, registrar, up
+from cli import assembly, authority, feeds, goldmaneaccess, naming, output, registrar, up
 from model import errors
 from runtime import component, metrics, settings
 from store import location, migrations, transport
@@ -47,11 +47,17 @@ def run(configured: settings.Settings) -> None:
         writing = authority.start(
             group, named, ledger, configured, measured, cluster=lambda: cluster_id, leads=leads
         )
+        checks = {"kubernetes": cluster.watching.check, "ledger": writing.check}
+        if configured.goldmane.address:
+            checks["goldmane"] = goldmaneaccess.start(
+                group, configured.goldmane, cluster.api, ledger, measured, leads=elected
+            ).check
         if configured.metrics.port:
-            checks = {"kubernetes": cluster.watching.check, "ledger": writing.check}
             group.start(assembly.serve_probes(configured.metrics, registry, checks))
             screen.print(f"metrics   http://{configured.metrics.host}:{configured.metrics.port}/metrics")
         screen.print(f"cluster   {cluster.api}")
         screen.print(f"ledger    {where}")
+        if configured.goldmane.address:
+            screen.print(f"goldmane  {configured.goldmane.address}")
         screen.print("Ctrl-C ends it.")
         ended.wait()

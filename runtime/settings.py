@@ -170,6 +170,28 @@ class Metrics:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Goldmane:
+    """Calico's Goldmane, whose flows ``flowledger watch`` records while it leads."""
+
+    address: str = ""
+    """Where Goldmane is, as ``goldmane.calico-system.svc:7443``; empty to leave it alone."""
+    certificate: str = ""
+    """File with the certificate that Goldmane is shown, signed by Calico's operator; read at each connect."""
+    key: str = ""
+    """File with its private key."""
+    ca: str = ""
+    """File with the authorities that may have signed Goldmane's own certificate."""
+    secret: str = ""
+    """Instead of files: a secret, as NAMESPACE/NAME, with tls.crt, tls.key and perhaps ca.crt. It is read
+    through the API server at each connect, and kept in memory."""
+    ca_config_map: str = "calico-system/goldmane-ca-bundle"
+    """ConfigMap with the authorities, as NAMESPACE/NAME, where the secret has no ca.crt and no file is
+    named."""
+    server_name: str = "goldmane.calico-system.svc"
+    """The name that Goldmane's certificate has to be for, whatever the address is."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, by component."""
 
@@ -179,6 +201,7 @@ class Settings:
     gateway: Gateway = dataclasses.field(default_factory=Gateway)
     app: App = dataclasses.field(default_factory=App)
     metrics: Metrics = dataclasses.field(default_factory=Metrics)
+    goldmane: Goldmane = dataclasses.field(default_factory=Goldmane)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -56,9 +56,7 @@ def read(certificate: str, key: str, authorities: str) -> Credentials:
     Raises:
         SetupError: If one of them cannot be read, or is not PEM of that kind.
     """
-    found = Credentials(
-        certificate=_content(certificate), key=_content(key), authorities=_content(authorities)
-    )
+    found = Credentials(certificate=content(certificate), key=content(key), authorities=content(authorities))
     require(found, certificate or "the certificate", key or "the key", authorities or "the authorities")
     return found
 
@@ -83,7 +81,12 @@ def require(found: Credentials, certificate: str, key: str, authorities: str) ->
             raise errors.SetupError(f"Goldmane: there is no {what} in PEM in {name}")
 
 
-def _content(path: str) -> bytes:
+def content(path: str) -> bytes:
+    """What is in a file; nothing where none is named.
+
+    Raises:
+        SetupError: If it cannot be read.
+    """
     try:
         return pathlib.Path(path).read_bytes() if path else b""
     except OSError as error:
@@ -146,15 +149,15 @@ def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
         yield tag, inner
 
 
-def _element(content: bytes, place: int) -> tuple[int, bytes, int]:
+def _element(der: bytes, place: int) -> tuple[int, bytes, int]:
     """Tag and content of one element of DER, and where the next begins."""
-    tag, length, place = content[place], content[place + 1], place + 2
+    tag, length, place = der[place], der[place + 1], place + 2
     if length & 0x80:
         size = length & 0x7F
-        length, place = int.from_bytes(content[place : place + size], "big"), place + size
-    if place + length > len(content):
+        length, place = int.from_bytes(der[place : place + size], "big"), place + size
+    if place + length > len(der):
         raise ValueError("it breaks off")
-    return tag, content[place : place + length], place + length
+    return tag, der[place : place + length], place + length
 
 
 def _moment(tag: int, content: bytes) -> datetime.datetime:

@@ -29,6 +29,9 @@ _JOIN_SECONDS = 10.0
 _HELD = 100_000
 """Streamed flows that wait for us; then the stream waits, and Goldmane drops what it cannot send."""
 
+_KEYS_HELD = 300_000
+"""Keys name pods' templates and rules, so that every rollout makes new ones; each takes some kilobytes."""
+
 _EMPTY = "Goldmane has no flow of this time"
 _TAKEN_OVER = "what came late to the five minutes before was not looked for"
 
@@ -68,17 +71,19 @@ class Source:
         now: The time, in seconds since 1970.
         pauses: How long to wait after an error at first, and at most, in seconds.
         chance: A number from 0 to 1, so that not all come back at once.
+        keys_held: How many different keys are remembered before all are forgotten.
     """
 
     def __init__(
         self, goldmane: client.Client, ledger: Ledger, *, leads: Callable[[], bool] = lambda: True,
         now: Callable[[], float] = time.time, pauses: tuple[float, float] = (1.0, 30.0),
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random, keys_held: int = _KEYS_HELD,
     ) -> None:  # fmt: skip
         self._goldmane, self._ledger, self._leads = goldmane, ledger, leads
         self._now, self._pauses, self._chance = now, pauses, chance
         self._known = keys.Keys()
         self._schedule = windows.Schedule(self._known)
+        self._keys_held, self._distinct = keys_held, 0
         self._failed, self._failures = "", 0
         self._note = ""
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -188,7 +193,17 @@ class Source:
                     return
             self._record_due(connection)
             self._settle(connection)
+            if self._distinct > self._keys_held:
+                self._forget_keys()
+                return
             self._wait(_LOOK_SECONDS)
+
+    def _forget_keys(self) -> None:
+        """Begin with none; what was recorded can no longer be compared with what comes late."""
+        following = self._schedule.next or 0
+        self._known, self._distinct, self._note = keys.Keys(), 0, _TAKEN_OVER
+        self._schedule = windows.Schedule(self._known)
+        self._schedule.begin(following, self._now())
 
     def _record_due(self, connection: client.Connection) -> None:
         for start in self._schedule.due(self._now()):
@@ -218,6 +233,7 @@ class Source:
     def _write(self, start: int, found: windows.Tally, **more: object) -> None:
         arrived = int(self._now() * _SECOND)
         self._ledger.record(windows.window(start, found, arrived, **more), self._known)
+        self._distinct = max(self._distinct, 1 + max(found, default=-1))
 
 
 class _Reader:

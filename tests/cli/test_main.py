@@ -41,6 +41,13 @@ SETTINGS = [
     pytest.param("--nflog-pattern", "collector.nflog_pattern", "^x", "^x", id="NFLOG pattern"),
     pytest.param("--zone", "collector.conntrack_zone", "7", 7, id="conntrack zone"),
     pytest.param("--mark", "collector.conntrack_mark", "1/3", "1/3", id="conntrack mark"),
+    pytest.param("--goldmane", "goldmane.address", "h:1", "h:1", id="Goldmane"),
+    pytest.param("--goldmane-secret", "goldmane.secret", "n/s", "n/s", id="Goldmane's secret"),
+    pytest.param("--goldmane-ca-config-map", "goldmane.ca_config_map", "n/m", "n/m", id="its ConfigMap"),
+    pytest.param("--goldmane-cert", "goldmane.certificate", "/c", "/c", id="certificate"),
+    pytest.param("--goldmane-key", "goldmane.key", "/k", "/k", id="key"),
+    pytest.param("--goldmane-ca", "goldmane.ca", "/a", "/a", id="authorities"),
+    pytest.param("--goldmane-server-name", "goldmane.server_name", "s", "s", id="server name"),
 ]
 
 

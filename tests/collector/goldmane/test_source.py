@@ -67,11 +67,11 @@ class Scene:
         self.leads = True
         self._running: list[source.Source] = []
 
-    def source(self, goldmane: goldmanelike.Goldmane) -> source.Source:
+    def source(self, goldmane: goldmanelike.Goldmane, **more: int) -> source.Source:
         """One more, running."""
         made = source.Source(
             client.Client(goldmane.address, self._authority.client), self.ledger,
-            leads=lambda: self.leads, now=lambda: self.now, pauses=PAUSES,
+            leads=lambda: self.leads, now=lambda: self.now, pauses=PAUSES, **more,
         )  # fmt: skip
         made.start()
         self._running.append(made)
@@ -324,6 +324,17 @@ def test_client_that_is_killed_leaves_neither_doubles_nor_gaps(
     assert recorded == expected(-3000, -30)
     starts = sorted(int(file.stem) - START for file in tmp_path.glob("*.flows"))
     assert starts == list(range(-windows.HELD, -30, 15))
+
+
+def test_keys_are_not_remembered_for_ever(scene: Scene, goldmane: goldmanelike.Goldmane) -> None:
+    """Each window has a key of its own here, as rollouts make them; all is recorded nonetheless."""
+    fill(goldmane, -300, 600)
+    followed = scene.source(goldmane, keys_held=10)
+    for second in range(0, 645, 5):
+        scene.now = float(START + second)
+        assert scene.until(lambda: (followed._schedule.next or 0) + windows.CLOSED > scene.now)
+    assert scene.ledger.rows == expected(-300, 600)
+    assert followed._distinct <= 12
 
 
 def test_threads_are_gone_afterwards(scene: Scene, goldmane: goldmanelike.Goldmane) -> None:
