@@ -10,6 +10,7 @@ for in one piece, and in pages by name only where it is larger than we take.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -93,6 +94,7 @@ class Client:
             ("grpc.ssl_target_name_override", self._server_name),
             ("grpc.max_receive_message_length", self._largest),
             ("grpc.use_local_subchannel_pool", 1),  # a new connection is one, with the new certificate
+            ("grpc.enable_http_proxy", 0),
         ])  # fmt: skip
 
         def say(error: Any, asked: str) -> errors.GoldmaneError:
@@ -175,7 +177,14 @@ class Connection:
         except errors.GoldmaneError as error:
             if not error.full:
                 raise
-        return self._paged(start)
+        size = self._page
+        while True:
+            try:
+                return self._paged(start, size)
+            except errors.GoldmaneError as error:
+                if not error.full or size == 1:
+                    raise
+            size = max(size // 10, 1)
 
     def stream(self, since: int) -> Stream:
         """What Goldmane tells by itself, from the window that began then on.
@@ -186,14 +195,14 @@ class Connection:
         request = self._messages.FlowStreamRequest(start_time_gte=since, aggregation_interval=WINDOW_SECONDS)
         return Stream(self._stream(request), lambda error: self._say(error, "Flows.Stream"), self._error)
 
-    def _paged(self, start: int) -> Listed:
+    def _paged(self, start: int, size: int) -> Listed:
         """A window page by page, again if that has not told of all that Goldmane counts."""
         found: dict[bytes, Any] = {}
         total = 0
         for _ in range(_TRIES):
             page, total = 0, 0
-            while page == 0 or page * self._page < total:
-                answer = self._answer(start, page)
+            while page == 0 or page * size < total:
+                answer = self._answer(start, page, size)
                 total = max(total, answer.meta.totalResults)
                 found |= {one.flow.Key.SerializeToString(deterministic=True): one for one in answer.flows}
                 page += 1
@@ -201,12 +210,12 @@ class Connection:
                 break
         return Listed(start, list(found.values()), max(total - len(found), 0))
 
-    def _answer(self, start: int, page: int | None = None) -> Any:
+    def _answer(self, start: int, page: int = 0, size: int = 0) -> Any:
         request = self._messages.FlowListRequest(
             start_time_gte=start, start_time_lt=start + WINDOW_SECONDS, aggregation_interval=WINDOW_SECONDS
         )
-        if page is not None:
-            request.page, request.page_size = page, self._page
+        if size:
+            request.page, request.page_size = page, size
             request.sort_by.add(sort_by=self._messages.DestName)
         try:
             return self._list(request, timeout=self._list_seconds)
@@ -244,6 +253,7 @@ class Stream:
 
 
 def _grpc() -> Any:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it has to say about handshakes we say better
     try:
         import google.protobuf  # noqa: F401  # what the messages need
         import grpc

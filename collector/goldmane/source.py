@@ -158,12 +158,18 @@ class Source:
             last = self._ledger.last() // _SECOND
             self._note = _TAKEN_OVER if last else ""
         if gap := self._schedule.begin(last, self._now()):
-            since, until = (moment * _SECOND for moment in gap)
-            _log.warning(
-                "goldmane no longer has what we have not recorded",
-                extra={"fields": {"seconds": gap[1] - gap[0]}},
-            )
-            self._ledger.missed(since, until)
+            self._miss(*gap)
+
+    def _miss(self, since: int, until: int) -> None:
+        """Nobody will ever record a span; both in seconds since 1970."""
+        _log.warning(
+            "goldmane has forgotten what is not recorded", extra={"fields": {"seconds": until - since}}
+        )
+        try:
+            self._ledger.missed(since * _SECOND, until * _SECOND)
+        except errors.FlowledgerError:
+            self._schedule.forget()  # the ledger is asked again then, and finds the same gap
+            raise
 
     @contextlib.contextmanager
     def _streaming(self, connection: client.Connection) -> Iterator[_Reader]:

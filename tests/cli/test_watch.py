@@ -16,11 +16,14 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "enrich" / "kubernetes"))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "store"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "collector" / "goldmane"))
+import goldmanelike
 from apiserver import ApiServer
 from clickhouse_server import Server, installed, mortal  # noqa: F401 (fixtures)
 from mirror import pod
 
-from store import transport
+from model import columns
+from store import ddl, transport
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +50,7 @@ class Cluster:
         self.ledger = transport.open(store)
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def watch(self, name: str) -> subprocess.Popen[bytes]:
+    def watch(self, name: str, *more: str) -> subprocess.Popen[bytes]:
         command = [
             "watch",
             "--kubeconfig",
@@ -56,6 +59,7 @@ class Cluster:
             self._store,
             "--metrics-port",
             "0",
+            *more,
         ]
         self.running.append(
             subprocess.Popen(
@@ -70,6 +74,13 @@ class Cluster:
 
     def remove(self, number: int) -> None:
         self.api.delete(PODS, "shop", f"web-{number}")
+
+    def recorded_until(self, moment: int) -> None:
+        """Goldmane's flows are in the ledger until then, in seconds since 1970."""
+        row = {"time": moment * 10**9, "node": "goldmane", "source": "goldmane", "observed": 0, "lost": 0,
+               "discarded": 0, "incomplete": 0, "note": ""}  # fmt: skip
+        batch = columns.batch(ddl.COMPLETENESS, {name: [value] for name, value in row.items()})
+        self.ledger.insert("completeness", batch)
 
     def holder(self) -> str:
         leases = self.api.state(LEASES).values()
@@ -137,6 +148,45 @@ def test_leader_that_is_killed_leaves_nothing_missed_and_nothing_doubled(cluster
     second.send_signal(signal.SIGTERM)
     assert second.wait(20) == 0
     assert cluster.holder() == ""
+
+
+def test_leader_that_is_killed_records_goldmane_s_flows_once(
+    cluster: Cluster, tmp_path: pathlib.Path
+) -> None:
+    """In the midst of what is filled in; the other one goes on behind what is recorded."""
+    authority = goldmanelike.Authority()
+    goldmane = goldmanelike.Goldmane(authority).start()
+    last = int(time.time()) // 15 * 15 - 60
+    starts = range(last - 59 * 15, last + 15, 15)
+    for start in starts:
+        for name in ("cart-*", "mail-*", f"job-{start}"):
+            goldmane.add(start, goldmanelike.key(name), 2)
+            goldmane.add(start, goldmanelike.key(name, reporter=1), 2, packets_out=2)
+    certificate, key, ca = goldmanelike.write(tmp_path, authority.client())
+    shown = ("--goldmane-cert", certificate, "--goldmane-key", key, "--goldmane-ca", ca)
+    cluster.recorded_until(starts[0])
+    first = cluster.watch("first", "--goldmane", goldmane.address, *shown)
+    assert until(lambda: cluster.holder() == "first")
+    cluster.watch("second", "--goldmane", goldmane.address, *shown)
+    recorded = "SELECT count() FROM completeness WHERE node = 'goldmane'"
+    assert until(lambda: cluster.rows(recorded) > [(20,)])
+    first.kill()
+    assert cluster.rows(recorded) < [(60,)]
+    whole = (
+        f"SELECT count() FROM completeness WHERE node = 'goldmane' AND time = fromUnixTimestamp({last + 15})"
+    )
+    assert until(lambda: cluster.rows(whole) == [(1,)])
+    told = "SELECT count(), sum(forward_packets) FROM flows"
+    assert cluster.rows(told) == [(6 * len(starts), 12 * len(starts))]
+    for table in ("flows", "flows_minute", "flows_hour", "flows_day"):
+        counted = f"SELECT sum(forward_packets) FROM {table}_counted"
+        assert cluster.rows(counted) == [(6 * len(starts),)], table
+    twice = (
+        "SELECT time, count() FROM completeness WHERE node = 'goldmane' AND note != 'late' GROUP BY time "
+        "HAVING count() > 1"
+    )
+    assert cluster.rows(twice) == []
+    goldmane.stop()
 
 
 def test_api_server_that_nothing_names_is_one_line(tmp_path: pathlib.Path) -> None:

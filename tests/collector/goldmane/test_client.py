@@ -68,6 +68,17 @@ def test_answer_that_is_too_large_is_paged(
     assert {one.sort_by[0].sort_by for one in pages} == {goldmanelike.messages.DestName}
 
 
+def test_page_that_is_too_large_is_made_smaller(
+    goldmane: goldmanelike.Goldmane, authority: goldmanelike.Authority
+) -> None:
+    for number in range(300):
+        goldmane.add(START, goldmanelike.key(f"pod-{number}"))
+    with made(goldmane, authority.client(), largest=5000, page=250).connect() as connection:
+        listed = connection.window(START)
+    assert (len(set(names(listed))), listed.missing) == (300, 0)
+    assert [one.page_size for one in goldmane.asked] == [0, 250] + [25] * 12
+
+
 def test_flows_that_no_page_has_are_counted(
     goldmane: goldmanelike.Goldmane, authority: goldmanelike.Authority
 ) -> None:

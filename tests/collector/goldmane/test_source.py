@@ -32,6 +32,7 @@ class Ledger:
         self.windows: list[windows.Window] = []
         self.gaps: list[tuple[int, int]] = []
         self.refuse = False
+        self.refuse_gaps = False
         self._tokens: set[tuple[int, bool]] = set()
 
     def last(self) -> int:
@@ -51,6 +52,8 @@ class Ledger:
             self.rows[place, known[int(flow["key"])].src.name] += int(flow["forward_packets"])
 
     def missed(self, since: int, until: int) -> None:
+        if self.refuse_gaps:
+            raise errors.StoreError("no gaps")
         self.gaps.append((since // SECOND - START, until // SECOND - START))
 
     def starts(self, *, late: bool = False) -> list[int]:
@@ -206,7 +209,10 @@ def test_what_goldmane_no_longer_holds_is_said(scene: Scene, goldmane: goldmanel
     first.stop()
     scene.now = START + 2 * windows.HELD
     fill(goldmane, windows.HELD, windows.HELD + 30)
-    scene.source(goldmane)
+    scene.ledger.refuse_gaps = True
+    second = scene.source(goldmane)
+    assert scene.until(lambda: second.check() == "no gaps")
+    scene.ledger.refuse_gaps = False
     assert scene.until(lambda: windows.HELD + 15 in scene.ledger.starts())
     assert scene.ledger.gaps == [(-30, windows.HELD)]
     assert scene.ledger.rows == expected(windows.HELD, windows.HELD + 30)
