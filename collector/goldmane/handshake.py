@@ -17,7 +17,7 @@ from collector.goldmane import certificates
 _SECONDS = 5.0
 _CLIENT = (
     "CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN",
-    "CERTIFICATE_REVOKED", "UNSUPPORTED_CERTIFICATE", "ACCESS_DENIED",
+    "CERTIFICATE_REVOKED", "UNSUPPORTED_CERTIFICATE", "ACCESS_DENIED", "DECRYPT_ERROR",
 )  # fmt: skip
 """What a server's alert says about a client's certificate (RFC 8446, 6.2)."""
 
@@ -74,16 +74,22 @@ def _shake(
 
 def _alert(error: ssl.SSLError, shown: certificates.Credentials) -> str:
     reason = (error.reason or str(error)).upper()
+    words = (error.reason or str(error)).lower().replace("_", " ")
     if any(word in reason for word in _CLIENT):
-        return _refused(shown, reason.lower().replace("_", " "))
+        return _refused(shown, words)
     if "KEY_VALUES_MISMATCH" in reason:
         return "our key is not our certificate's"
-    return f"no TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    if "ALERT" in reason and _fault(shown):  # some servers say no more than that it came to nothing
+        return _refused(shown, words)
+    return f"no TLS: {words}"
 
 
 def _refused(shown: certificates.Credentials, because: str) -> str:
-    ours = certificates.fault(shown, datetime.datetime.now(datetime.UTC))
-    return f"our certificate is not accepted by it: {ours or because}"
+    return f"our certificate is not accepted by it: {_fault(shown) or because}"
+
+
+def _fault(shown: certificates.Credentials) -> str:
+    return certificates.fault(shown, datetime.datetime.now(datetime.UTC))
 
 
 def _verification(error: ssl.SSLCertVerificationError, server_name: str) -> str:
