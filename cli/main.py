@@ -15,7 +15,7 @@ import click
 
 from cli import ledger as ledgers
 from cli import output
-from model import columns, errors
+from model import columns, enums, errors
 from runtime import logs, settings
 
 _SETTINGS: tuple[tuple[str, str, Any], ...] = (
@@ -191,6 +191,32 @@ def flows(
 
     url = ledger or ledgers.url(_load(given).settings.gateway)
     flows_command.run(url, filter_text, since=since, limit=limit, follow=follow, form=form)
+
+
+@cli.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=pathlib.Path))
+@click.option("--format", "form", default="auto", show_default=True,
+              type=click.Choice(["auto", "goldmane", "calico-enterprise", "hubble", "netobserv"]),
+              help="Who wrote them.")  # fmt: skip
+@click.option("--node", "at", default="", metavar="NAME",
+              help="Who observed it, where that is not said.  [default: the format's name]")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Read, and say what there is; write nothing.")
+@click.option("--strict", is_flag=True, help="Import nothing if a line is bad.  [default: all that are good]")
+@_takes("--store")
+def import_(
+    files: tuple[pathlib.Path, ...], form: str, at: str, dry_run: bool, strict: bool, **given: Any
+) -> None:
+    """Import flow logs that Calico, Calico Enterprise, Cilium's Hubble or NetObserv have written.
+
+    FILE has lines of JSON, or one array, also as Elasticsearch or Loki give them; it may be compressed
+    (gzip), and `-` is the standard input. The same file again adds nothing. The exit code is 2 where no line
+    is good.
+    """
+    from cli import importing
+
+    origin = None if form == "auto" else enums.Origin(form)
+    wanted = importing.Wanted(files=files, form=origin, node=at, dry_run=dry_run, strict=strict)
+    sys.exit(importing.run(_load(given).settings.store, wanted))
 
 
 @cli.group()

@@ -81,9 +81,10 @@ def read(records: Sequence[tuple[int, Any]], into: rows.Rows) -> None:
                 into.skipped += 1
         except ValueError as error:
             into.bad.append((line, str(error)))
-    for group in _groups(found):
+    told = {name: np.array(values, np.int64) for name, values in found.columns.items()}
+    for group in _groups(told):
         try:
-            _add(found, group, into)
+            _add(found, {name: values[group] for name, values in told.items()}, group, into)
         except ValueError as error:
             into.bad.append((found.lines[int(group[0])], str(error)))
 
@@ -191,11 +192,11 @@ def _reason(flow: fields.Object) -> str:
     return said or _NUMBERED_DROPS.get(fields.number(flow, "drop_reason"), "")
 
 
-def _groups(found: _Events) -> list[npt.NDArray[np.intp]]:
+def _groups(told: dict[str, npt.NDArray[np.int64]]) -> list[npt.NDArray[np.intp]]:
     """The events of each connection, in the order of time."""
-    if not found.flows:
+    keys, times = told["key"], told["time"]
+    if not len(keys):
         return []
-    keys, times = (np.array(found.columns[name], np.int64) for name in ("key", "time"))
     order = np.lexsort((times, keys))
     keys, times = keys[order], times[order]
     begins = np.flatnonzero((np.diff(keys) != 0) | (np.diff(times) > SILENCE)) + 1
@@ -203,9 +204,10 @@ def _groups(found: _Events) -> list[npt.NDArray[np.intp]]:
     return sorted(groups, key=lambda group: int(group.min()))
 
 
-def _add(found: _Events, group: npt.NDArray[np.intp], into: rows.Rows) -> None:
+def _add(
+    found: _Events, of: dict[str, npt.NDArray[np.int64]], group: npt.NDArray[np.intp], into: rows.Rows
+) -> None:
     """The row of one connection; none of replies alone."""
-    of = {name: np.array([values[i] for i in group], np.int64) for name, values in found.columns.items()}
     sent = of["reply"] == 0
     if not sent.any():
         into.skipped += len(group)
