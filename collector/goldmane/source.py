@@ -11,6 +11,7 @@ import contextlib
 import logging
 import queue
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ class Source:
     ) -> None:  # fmt: skip
         self._goldmane, self._ledger, self._leads = goldmane, ledger, leads
         self._now, self._pauses, self._chance = now, pauses, chance
-        self._known = keys.Keys()
+        self._known = keys.Keys(sys.maxsize)  # we say when they begin anew
         self._schedule = windows.Schedule(self._known)
         self._keys_held, self._distinct = keys_held, 0
         self._failed, self._failures = "", 0
@@ -207,7 +208,7 @@ class Source:
     def _forget_keys(self) -> None:
         """Begin with none; what was recorded can no longer be compared with what comes late."""
         following = self._schedule.next or 0
-        self._known, self._distinct, self._note = keys.Keys(), 0, _TAKEN_OVER
+        self._known, self._distinct, self._note = keys.Keys(sys.maxsize), 0, _TAKEN_OVER
         self._schedule = windows.Schedule(self._known)
         self._schedule.begin(following, self._now())
 

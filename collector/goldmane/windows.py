@@ -88,31 +88,31 @@ def floor(seconds: float) -> int:
 
 
 def tally(results: Iterable[Any], start: int, known: keys.Keys) -> tuple[Tally, int]:
-    """What ``FlowResult`` messages say of one window, and how many of them are of no window like it.
+    """What ``FlowResult`` messages say of one window, and how many of them are not of it, or cannot be read.
 
     Args:
         results: The messages; of two with the same key each count is the greater one, as they are totals.
         start: When the window began, in seconds since 1970.
         known: Numbers the keys.
     """
+    told = [result.flow for result in results]
     found: Tally = {}
-    strange = 0
-    for result in results:
-        if result.flow.start_time != start:
-            strange += 1
-            continue
-        _add(found, result.flow, known)
-    return found, strange
+    taken = sum(flow.start_time == start and _add(found, flow, known) for flow in told)
+    return found, len(told) - taken
 
 
-def _add(found: Tally, flow: Any, known: keys.Keys) -> None:
-    number = known.number(flow.Key)
+def _add(found: Tally, flow: Any, known: keys.Keys) -> bool:
+    """Take in a flow; whether its key can be read."""
+    number = int(known.number([flow.Key.SerializeToString(deterministic=True)])[0])
+    if number == keys.UNREADABLE:
+        return False
     counts = tuple(max(getattr(flow, name), 0) for name in _TOLD)
     if known[number].reporter == "src":
         counts = tuple(counts[place] for place in _TURNED)
     if (before := found.get(number)) is not None:
         counts = tuple(map(max, counts, before.counts))
     found[number] = Told(counts, tuple(flow.source_labels), tuple(flow.dest_labels))
+    return True
 
 
 def since_then(now: Mapping[int, Told], then: Mapping[int, Told]) -> Tally:
@@ -204,7 +204,9 @@ class Schedule:
         """One ``FlowResult`` of the stream; what belongs to a window that is recorded is listed later on."""
         start = result.flow.start_time
         if self._next is not None and start >= self._next and start % SECONDS == 0:
-            _add(self._streamed.setdefault(start, {}), result.flow, self._known)
+            read = _add(self._streamed.setdefault(start, {}), result.flow, self._known)
+            if not read and self._covered is not None:
+                self._covered = max(self._covered, start + SECONDS)  # a list of it says how many there are
 
     def due(self, now: float) -> Iterator[int]:
         """The windows that are to be recorded by now, oldest first, each of them until it is `done`."""

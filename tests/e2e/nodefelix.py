@@ -1,7 +1,7 @@
 """Plays the Felix of a node of the lab: reads what its rules log, and tells of it as Felix does.
 
-Felix itself cannot run here. This speaks its protocol (goldmane/proto/api.proto) and works as it does: packets
-that rules log are put together by five-tuple, wait for five seconds, and are told of in windows, by workload,
+Felix itself cannot run here. This speaks its protocol (goldmane/proto/api.proto) and works as it does: what
+rules log is put together by five-tuple, waits for five seconds, and is told of in windows, by workload,
 without addresses or source ports; what goes on is told of again (Calico's felix/collector). It has its own
 names, of the lab's manifests, and nothing of the collector but the reading of netlink.
 """
@@ -195,8 +195,8 @@ def _hit(place: int, hit: policyhit.PolicyHit) -> Any:
 
     made = api.PolicyHit(
         kind=api.PolicyKind.Value(_KINDS[hit.kind]), namespace=hit.namespace, name=hit.name,
-        tier="" if hit.kind == policyhit.PROFILE else hit.tier, action=api.Action.Value(hit.action.capitalize()),
-        policy_index=place, rule_index=hit.rule,
+        tier="" if hit.kind == policyhit.PROFILE else hit.tier, policy_index=place, rule_index=hit.rule,
+        action=api.Action.Value(hit.action.capitalize()),
     )  # fmt: skip
     if hit.kind == policyhit.END_OF_TIER:
         made.trigger.CopyFrom(api.PolicyHit(kind=api.PolicyKind.Value("GlobalNetworkPolicy"), name="some"))
