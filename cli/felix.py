@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cli import connections
+from cli import connections, goldmane
 from collector import collector, traces
 from collector.felix import matching, windows
+from collector.goldmane import windows as told
 from model import columns, enums
 
 Codes = npt.NDArray[np.int32]
@@ -25,9 +26,11 @@ _EVERY = 15 * _SECOND
 """How long Felix gathers flows where nothing else is known of it: what Calico's operator chooses."""
 _QUIET = 30 * _SECOND
 """Felix looks for our socket every 10 s; whoever was not heard for so long is not waited for."""
+_NEVER = 1 << 62
 _MOST_ROWS = 1_000_000
 """So many rows wait at most; then the oldest go without."""
 _WHICH = ("enforced", "pending")
+_COUNTS = ("connections_started", "forward_packets", "reverse_packets")
 _FILLED = {
     "policy_trace": "text", "deciding_rule": "deciding_rule", "egress_action": "egress_action",
     "ingress_action": "ingress_action", "attribution": "attribution", "pending_verdict": "pending_verdict",
@@ -37,9 +40,14 @@ _FILLED = {
 
 
 class Felix:
-    """What the Felix of one node has told, and the reports that wait for more of it."""
+    """What the Felix of one node has told, and the reports that wait for more of it.
 
-    def __init__(self) -> None:
+    Args:
+        node: Name of the node.
+    """
+
+    def __init__(self, node: str) -> None:
+        self._node = node
         self._windows = windows.Windows()
         self._waiting: deque[collector.Report] = deque()
         self._since = 0
@@ -47,6 +55,7 @@ class Felix:
         self._heard = time.time_ns()
         self._settled = 0
         """The end of the last report that was given out."""
+        self._interval = 0
         self._connections = connections.Connections()
         self._index = self._windows.index()
         self._several = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
@@ -73,7 +82,24 @@ class Felix:
             waits &= now - self._heard < _QUIET + self._windows.every and not report.last
             if waits and sum(len(one.flows) for one in self._waiting) <= _MOST_ROWS:
                 return
-            yield self._waiting.popleft()
+            self._waiting.popleft()
+            self._interval = max(first.time - self._settled, 0) if self._settled else 0
+            self._settled = _NEVER if first.last else first.time
+            yield first
+
+    def left(self) -> pa.RecordBatch | None:
+        """Rows, without addresses, of what Felix has told of and no other source has seen; None for none."""
+        gone = self._windows.forget(self._settled - 2 * self._interval - windows.TAIL)
+        if not gone:
+            return None
+        self._index = self._windows.index()
+        here = {
+            key.src if key.reporter is enums.Reporter.SRC else key.dst for one in gone for key in one.keys
+        }
+        rows = goldmane.Rows(self._node, enums.Origin.COLLECTOR, here.__contains__)
+        batches = [rows.batch(_unseen(window), window.keys) for window in gone]
+        left = pa.Table.from_batches(batches).combine_chunks().to_batches()
+        return left[0] if left else None
 
     def _hear(self, report: collector.Report, now: int) -> None:
         told = report.told
@@ -94,7 +120,6 @@ class Felix:
         """
         asked = matching.Asked(flows, self._windows, self._index)
         allowed, denied = asked.allowed(), asked.denied()
-        self._index.settle()
         self._count(allowed, flows)
         flows = self._remembered(flows, allowed)
         several = allowed.is_several
@@ -171,6 +196,18 @@ class Felix:
             if row.source == "felix" else row for row in report.completeness
         ]  # fmt: skip
         return dataclasses.replace(report, completeness=tuple(rows))
+
+
+def _unseen(window: windows.Window) -> told.Window:
+    """The part of a window of which no connection and no attempt is known, but for ends of such."""
+    told_more = np.logical_or.reduce([window.flows[name] > 0 for name in _COUNTS])
+    rows = np.flatnonzero(~window.explained & told_more)
+    flows = window.flows[rows]
+    flows["key"] = rows
+    no_labels = ((),) * len(rows)
+    return told.Window(
+        start=window.began, end=window.ended, flows=flows, src_labels=no_labels, dst_labels=no_labels
+    )
 
 
 def _fill(

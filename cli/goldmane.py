@@ -1,4 +1,4 @@
-"""Goldmane's flows as rows of the ledger.
+"""Flows of Goldmane, and of Felix alone, as rows of the ledger.
 
 Goldmane names workloads, not addresses; whatever a row says of a pod beyond that is taken from the name that
 pods' names are made from, and from labels. One such row stands for all connections of a key in a window.
@@ -7,7 +7,7 @@ pods' names are made from, and from labels. One such row stands for all connecti
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow as pa
 from collector import traces
 from collector.goldmane import flows, keys, windows
 from enrich import identity
-from model import columns, enums, policyhit
+from model import columns, enums
 
 NODE = "goldmane"
 """What rows have as their node, and pods that Goldmane knows: it speaks for all nodes at once."""
@@ -47,20 +47,32 @@ class _End:
     labels_id: int = 0
 
 
+Keys = keys.Keys | Sequence[flows.Key]
 Row = Mapping[str, str | int]
 """What the columns have that follow from the key and the labels."""
 
 
 class Rows:
-    """Makes rows, and keeps the label sets that they mention."""
+    """Makes rows, and keeps the label sets that they mention.
 
-    def __init__(self) -> None:
-        self._keys: keys.Keys | None = None
+    Args:
+        node: Who tells, and the node of the pods that it speaks for.
+        origin: Who recorded it.
+        speaks_for: Whether an end is one of these pods.
+    """
+
+    def __init__(
+        self, node: str = NODE, origin: enums.Origin = enums.Origin.GOLDMANE,
+        speaks_for: Callable[[flows.End], bool] = lambda _: True,
+    ) -> None:  # fmt: skip
+        self._told_by = {"node": node, "origin": origin.value}
+        self._speaks_for = speaks_for
+        self._keys: Keys | None = None
         self._known: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Row] = {}
         self.labels: dict[int, dict[str, str]] = {}
         """Label sets that rows have, by number; whoever has written them may empty it."""
 
-    def batch(self, window: windows.Window, known: keys.Keys) -> pa.RecordBatch:
+    def batch(self, window: windows.Window, known: Keys) -> pa.RecordBatch:
         """A window's flows as a flow batch of the stage IDENTITY.
 
         Args:
@@ -79,14 +91,12 @@ class Rows:
         schema = columns.schema(columns.Stage.IDENTITY)
         return pa.RecordBatch.from_arrays([_column(field, rows, counted) for field in schema], schema=schema)
 
-    def _row(
-        self, number: int, src_labels: tuple[str, ...], dst_labels: tuple[str, ...], known: keys.Keys
-    ) -> Row:
+    def _row(self, number: int, src_labels: tuple[str, ...], dst_labels: tuple[str, ...], known: Keys) -> Row:
         place = number, src_labels, dst_labels
         if place not in self._known:
             key = known[number]
             src, dst = self._end(key.src, src_labels), self._end(key.dst, dst_labels)
-            self._known[place] = _fixed(key) | _columns("src", src) | _columns("dst", dst)
+            self._known[place] = self._told_by | _fixed(key) | _columns("src", src) | _columns("dst", dst)
         return self._known[place]
 
     def _end(self, end: flows.End, told: tuple[str, ...]) -> _End:
@@ -100,7 +110,8 @@ class Rows:
         if kind is not enums.EndpointKind.POD:
             return _End(kind, end.namespace, workload=end.name, labels_id=labels_id)
         workload_kind, workload, pod = _workload(end.name, labels)
-        return _End(kind, end.namespace, workload_kind, workload, pod, NODE, labels_id)
+        node = self._told_by["node"] if self._speaks_for(end) else ""
+        return _End(kind, end.namespace, workload_kind, workload, pod, node, labels_id)
 
 
 def verdict(key: flows.Key) -> enums.Verdict:
@@ -113,24 +124,17 @@ def verdict(key: flows.Key) -> enums.Verdict:
 
 
 def _fixed(key: flows.Key) -> dict[str, str | int]:
-    enforced, pending = traces.summarise(key.enforced), traces.summarise(key.pending)
+    told = traces.summarise(key.enforced, key.pending)
     return {
-        "node": NODE, "origin": enums.Origin.GOLDMANE.value, "reporter": key.reporter.value,
+        "reporter": key.reporter.value,
         "verdict": verdict(key).value, "attribution": enums.Attribution.FELIX.value,
-        "egress_action": enforced.egress_action, "ingress_action": enforced.ingress_action,
-        "policy_trace": enforced.text, "deciding_rule": enforced.deciding_rule,
-        "pending_verdict": _outcome(key.pending), "pending_trace": pending.text,
+        "egress_action": told.egress_action, "ingress_action": told.ingress_action,
+        "policy_trace": told.text, "deciding_rule": told.deciding_rule,
+        "pending_verdict": told.pending_verdict, "pending_trace": told.pending_trace,
         "protocol": key.protocol, "dst_port": _port(key.dst_port), "service_port": _port(key.service_port),
         "service_namespace": key.service_namespace, "service": key.service,
         "service_port_name": key.service_port_name,
     }  # fmt: skip
-
-
-def _outcome(hits: tuple[policyhit.PolicyHit, ...]) -> str:
-    """What hits come to: the last allow or deny."""
-    decided = [hit.action for hit in hits if hit.action != enums.Action.PASS]
-    words = {enums.Action.ALLOW: enums.Verdict.ALLOWED.value, enums.Action.DENY: enums.Verdict.DENIED.value}
-    return words[decided[-1]] if decided else ""
 
 
 def _port(number: int) -> int:

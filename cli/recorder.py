@@ -71,10 +71,14 @@ class Recorder:
         if report.told is None:
             self._record(self._ledger, report, self._naming.enrich(report.flows))
             return
-        told = self._felix.setdefault(report.node, felix.Felix())
+        told = self._felix.setdefault(report.node, felix.Felix(report.node))
         for ready in told.hold(report, time.time_ns()):
             flows = told.settle(self._naming.enrich(ready.flows, told.tell))
             self._record(self._ledger, told.noted(ready), flows)
+        left = told.left()
+        if left:
+            self._ledger.insert("flows", left)
+            self._measure(report.node, left)
 
     def _record(self, ledger: Sink, report: collector.Report, flows: pa.RecordBatch) -> None:
         with self._lock:

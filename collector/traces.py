@@ -55,11 +55,11 @@ def _text(hits: Sequence[policyhit.PolicyHit]) -> str:
 
 
 def _verdict(hits: Sequence[policyhit.PolicyHit]) -> str:
-    """What hits come to, on all sides together; empty without any that decides."""
-    actions = {hit.action for hit in hits} - {enums.Action.PASS}
-    if enums.Action.DENY in actions:
+    """What hits come to: on each side the last allow or deny, and both have to allow; empty without any."""
+    decided = {hit.direction: hit.action for hit in hits if hit.action != enums.Action.PASS}
+    if enums.Action.DENY in decided.values():
         return enums.Verdict.DENIED.value
-    return enums.Verdict.ALLOWED.value if actions else ""
+    return enums.Verdict.ALLOWED.value if decided else ""
 
 
 class Traces:

@@ -1,7 +1,7 @@
 """Churn: a pod that is replaced all the time, and whose address the next one has at once.
 
 Pods of two workloads take turns. Each talks to the peers, and they to it, for as long as it lives; nothing
-else happens, and but for their namespace's profile no policy is in force. It is as hard as it gets for whoever
+else happens, and but for their namespace's profile no policy is in force. It is as hard as it gets for who
 names addresses.
 """
 

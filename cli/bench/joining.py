@@ -36,7 +36,7 @@ def joined(count: int, rate: float) -> Iterator[measure.Measure]:
     """
     dice = np.random.default_rng(1)
     pairs = dice.choice(_WORKLOADS**2, _PAIRS, replace=False)
-    told = felix.Felix()
+    told = felix.Felix(_NODE)
     seconds = max(round(count / rate), 1)
     spent, hearing, matched, rows = 0.0, 0.0, 0, 0
     for second in range(seconds):

@@ -77,7 +77,7 @@ class Asked:
     """
 
     def __init__(self, flows: pa.RecordBatch, known: windows.Windows, index: windows.Index) -> None:
-        self._index = index
+        self._known, self._index = known, index
         self._sides = {side: _policed(flows, side) for side in ("src", "dst")}
         self._ends = {side: known.ends.of(flows, side) for side in ("src", "dst")}
         self._port, self._protocol = (
@@ -134,7 +134,7 @@ class Asked:
             some = rows[open_]
             keys = self._keys(some, src, dst, side, action)
             found[open_] = self._index.find(keys, self._began[some], self._until[some])
-            self._index.explain(keys, self._began[some], self._until[some])
+            self._known.explain(keys, self._began[some], self._until[some])
         return found
 
     def _keys(self, rows: Rows, src: int, dst: int, side: enums.Reporter, action: enums.Action) -> asof.Keys:

@@ -20,6 +20,7 @@ from model import asof, enums, policyhit
 Hits = tuple[policyhit.PolicyHit, ...]
 Codes = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.integer]
+Times = npt.NDArray[np.int64]
 
 NOT_TOLD = -1
 """Stands for a trace that nobody told. What is less stands for several that were; -2 is the first."""
@@ -27,6 +28,9 @@ SOONEST = 5 * 1_000_000_000
 LATE = 8 * 1_000_000_000
 """How long after a packet Felix puts it into a window, at the soonest and the latest: it waits 5 s for what
 conntrack knows, and passes on what it has once a second (Calico's felix/collector/collector.go)."""
+TAIL = 30 * 1_000_000_000
+"""How long after the last packet Felix may still tell of a flow: that it has ended, it says when nothing was
+seen of it for 10 s, or with eBPF for longer."""
 _SECOND = 1_000_000_000
 _APART = 2 * _SECOND
 """Windows that begin so close together are one: of what was allowed, and of what was denied."""
@@ -103,6 +107,8 @@ class Windows:
         self.every = 0
         """How long Felix gathers before it tells, in ns; 0 as long as that is not known."""
         self._numbers: dict[Trace, int] = {}
+        self._known: list[tuple[asof.Keys, Times, Times]] = []
+        """Of each batch what is known: keys, each once and sorted, the first's begin, and the last's time."""
 
     def add(self, flows: told.Flows, keys: Sequence[told.Key]) -> None:
         """Take in what was told.
@@ -156,10 +162,34 @@ class Windows:
         whole = [window for window in self.windows if int(window.flows["arrived"].max()) < now - _SECOND]
         return max((window.ended for window in whole), default=0)
 
+    def explain(self, keys: asof.Keys, began: Times, until: Times) -> None:
+        """Note that these are known: what is told of them, now or later, stands for nothing else.
+
+        Args:
+            keys: What they are looked up by.
+            began: When each began, in ns since 1970.
+            until: When each was last known to be there.
+        """
+        if not len(keys):
+            return
+        order = np.argsort(keys)
+        first = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]) != 0)
+        self._known.append((
+            keys[order][first], np.minimum.reduceat(began[order], first),
+            np.maximum.reduceat(until[order], first),
+        ))  # fmt: skip
+
     def forget(self, before: int) -> list[Window]:
-        """Let go of the windows that ended before a moment; they."""
+        """Let go of the windows that ended before a moment; they, with what is known of them."""
         gone = [window for window in self.windows if window.ended < before]
         self.windows = [window for window in self.windows if window.ended >= before]
+        for window in gone:
+            for keys, began, until in self._known:
+                at = np.minimum(np.searchsorted(keys, window.lookups), len(keys) - 1)
+                there = (keys[at] == window.lookups) & (began[at] <= window.ended)
+                window.explained |= there & (until[at] + TAIL >= window.began)
+        needed = min([before, *(window.began for window in self.windows)]) - TAIL
+        self._known = [known for known in self._known if int(known[2].max()) >= needed]
         return gone
 
 
@@ -181,7 +211,6 @@ class Index:
         every = np.concatenate([window.lookups for window in among]) if among else np.zeros(0, np.uint64)
         self._keys, self._places = np.unique(every, return_inverse=True)
         self._cells = np.full((len(self._keys), len(among)), NOT_TOLD, np.int32)
-        self._known = np.zeros(self._cells.shape, bool)
         self._fill()
 
     def _fill(self) -> None:
@@ -211,7 +240,7 @@ class Index:
         place = -2 - told
         return self.several[place] if 0 <= place < len(self.several) else (told,)
 
-    def find(self, keys: asof.Keys, began: npt.NDArray[np.int64], until: npt.NDArray[np.int64]) -> Codes:
+    def find(self, keys: asof.Keys, began: Times, until: Times) -> Codes:
         """The number of the trace of each flow: of the first window that can have it.
 
         Args:
@@ -235,29 +264,11 @@ class Index:
         found[there] = np.where(fits.any(axis=1), chosen, NOT_TOLD)
         return found
 
-    def explain(self, keys: asof.Keys, began: npt.NDArray[np.int64], until: npt.NDArray[np.int64]) -> None:
-        """Note that these are known: what was told of them stands for nothing else."""
-        if not len(self._keys):
-            return
-        at = self._at(keys)
-        there = at >= 0
-        fits = self._overlap(began[there], until[there])
-        for place in range(len(self._windows)):
-            self._known[at[there][fits[:, place]], place] = True
-
-    def settle(self) -> None:
-        """Write down in the windows what was noted."""
-        begin = 0
-        for place, window in enumerate(self._windows):
-            rows = self._places[begin : begin + len(window.lookups)]
-            window.explained |= self._known[rows, place]
-            begin += len(window.lookups)
-
     def _at(self, keys: asof.Keys) -> npt.NDArray[np.int64]:
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return np.where(self._keys[at] == keys, at, -1)
 
-    def _overlap(self, began: npt.NDArray[np.int64], until: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def _overlap(self, began: Times, until: Times) -> npt.NDArray[np.bool_]:
         """Which windows can have each flow, shape (flows, windows)."""
         soon = self._ended[None, :] >= began[:, None]
         return soon & (self._began[None, :] <= until[:, None] + LATE)

@@ -137,10 +137,8 @@ def test_felix_that_was_never_heard_is_a_reason() -> None:
 def test_what_is_told_of_a_connection_stands_for_nothing_else() -> None:
     known = windows.Windows()
     known.add(flows(3, 0, 15), [EGRESS, INGRESS, DENIED])
-    index = known.index()
-    matching.Asked(batch({}), known, index).allowed()
-    index.settle()
-    assert known.windows[0].explained.tolist() == [True, True, False]
+    matching.Asked(batch({}), known, known.index()).allowed()
+    assert [window.explained.tolist() for window in known.forget(99 * SECOND)] == [[True, True, False]]
 
 
 def test_no_flows_are_no_matter() -> None:

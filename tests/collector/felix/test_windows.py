@@ -109,15 +109,31 @@ def test_windows_told_late_end_where_the_next_begin() -> None:
     assert [window.ended for window in known.windows] == [16 * SECOND, 60 * SECOND]
 
 
-def test_what_no_connection_explains_is_left_and_given_back_once() -> None:
-    known = _told((0, 15, [EGRESS, INGRESS]), (15, 30, [EGRESS]))
-    index = known.index()
-    index.explain(np.array([known.windows[0].lookups[0]]), np.array([3 * SECOND]), np.array([4 * SECOND]))
-    index.settle()
-    gone = known.forget(20 * SECOND)
-    assert [window.explained.tolist() for window in gone] == [[True, False]]
+@pytest.mark.parametrize(
+    ("began", "until", "expected"),
+    [
+        pytest.param(3, 4, [True, False, False], id="in the window"),
+        pytest.param(-99, -9, [True, False, False], id="before it: its end is told of"),
+        pytest.param(-99, -40, [False] * 3, id="long before it"),
+        pytest.param(-99, 99, [True, False, False], id="before it and after it"),
+        pytest.param(16, 17, [False] * 3, id="after it"),
+    ],
+)
+def test_what_no_connection_explains_is_left(began: int, until: int, expected: list[bool]) -> None:
+    known = _told((0, 15, [EGRESS, INGRESS, OTHER]), (15, 30, [EGRESS]))
+    known.explain(known.windows[0].lookups[[0, 0]], *(np.array([at, at]) * SECOND for at in (began, until)))
+    (gone,) = known.forget(20 * SECOND)
+    # nothing tells the third from the first but its rules
+    assert gone.explained.tolist() == [expected[0], False, expected[0]]
     assert known.forget(20 * SECOND) == []
-    assert [window.explained.tolist() for window in known.windows] == [[False]]
+
+
+def test_connection_that_is_told_of_after_its_report_is_known_then() -> None:
+    known = _told((0, 15, [INGRESS]))
+    spoken = _told((0, 15, [INGRESS, EGRESS])).windows[0].lookups
+    known.explain(spoken[1:], np.array([3 * SECOND]), np.array([4 * SECOND]))
+    known.add(flows(1, 15, 30), [EGRESS])
+    assert [window.explained.tolist() for window in known.forget(99 * SECOND)] == [[False], [True]]
 
 
 KEYS = st.builds(
