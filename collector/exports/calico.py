@@ -11,8 +11,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from collector import traces
-from collector.exports import owners, rows
+from collector.exports import decisions, owners, rows
 from collector.goldmane import flows
 from model import enums, policyhit
 
@@ -107,26 +106,15 @@ def _identified(hit: policyhit.PolicyHit, subject: str) -> policyhit.PolicyHit:
     )  # fmt: skip
 
 
-@functools.lru_cache(65_536)
-def trace(hits: tuple[policyhit.PolicyHit, ...]) -> traces.Trace:
-    """What hits come to; Felix's own word, where there are any."""
-    found = traces.summarise(hits)
-    told = enums.Attribution.FELIX if hits else enums.Attribution.NONE
-    return dataclasses.replace(found, attribution=told.value)
-
-
 def policies(
     enforced: tuple[policyhit.PolicyHit, ...], pending: tuple[policyhit.PolicyHit, ...]
 ) -> dict[str, str]:
-    """The columns that hits make."""
-    done, would = trace(enforced), trace(pending)
+    """The columns that hits make: Felix's own word."""
+    would = decisions.trace(pending)
     last = would.ingress_action or would.egress_action  # they are all of one direction
     verdict = {"allow": enums.Verdict.ALLOWED.value, "deny": enums.Verdict.DENIED.value}.get(last, "")
-    return {
-        "egress_action": done.egress_action, "ingress_action": done.ingress_action,
-        "policy_trace": done.text, "deciding_rule": done.deciding_rule, "attribution": done.attribution,
-        "pending_verdict": verdict, "pending_trace": would.text,
-    }  # fmt: skip
+    told = decisions.columns(enforced, enums.Attribution.FELIX)
+    return {**told, "pending_verdict": verdict, "pending_trace": would.text}
 
 
 def volume(reporter: enums.Reporter, into: tuple[int, int], out: tuple[int, int]) -> dict[str, int]:

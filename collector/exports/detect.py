@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from model import enums
@@ -30,7 +29,7 @@ _NAMES: tuple[tuple[enums.Origin, tuple[frozenset[str], ...]], ...] = (
 
 def origin(flow: Any) -> enums.Origin | None:
     """Who wrote a flow; None if it is none that we know."""
-    if not isinstance(flow, Mapping):
+    if not isinstance(flow, dict):
         return None
     for found, alternatives in _NAMES:
         if any(names <= flow.keys() for names in alternatives):

@@ -26,7 +26,7 @@ def unwrap(value: Any, depth: int = 0) -> Iterator[Any]:
         for one in value:
             yield from unwrap(one, depth + 1)
         return
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         yield value
         return
     for inner in _inside(value):
@@ -37,10 +37,10 @@ def unwrap(value: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _inside(value: Mapping[str, Any]) -> Iterator[Any]:
-    if isinstance(value.get("values"), list) and isinstance(value.get("stream"), Mapping):
+    if isinstance(value.get("values"), list) and isinstance(value.get("stream"), dict):
         yield from (_line(value["stream"], entry) for entry in value["values"])
         return
-    if isinstance(value.get("line"), str) and isinstance(value.get("labels"), Mapping):
+    if isinstance(value.get("line"), str) and isinstance(value.get("labels"), dict):
         yield _line(value["labels"], ["", value["line"]])
         return
     for name in _LISTS:
@@ -48,7 +48,7 @@ def _inside(value: Mapping[str, Any]) -> Iterator[Any]:
             yield value[name]
             return
     for name in _PARTS:
-        if isinstance(value.get(name), Mapping):
+        if isinstance(value.get(name), dict):
             around = {key: value[key] for key in _AROUND if key in value} if name == "flow" else {}
             yield {**around, **value[name]} if around else value[name]
             return

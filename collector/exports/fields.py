@@ -13,7 +13,6 @@ from model import address, columns, enums
 
 Object = Mapping[str, Any]
 
-_NOTHING = ("", "-", None)
 _UNITS = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3))
 """Below which number a time is in seconds, milliseconds and microseconds, and their nanoseconds."""
 _LATEST = 2**63 - 1
@@ -26,7 +25,7 @@ def first(of: Object, *names: str) -> Any:
     """The value of the first of some names that says something; None if none does."""
     for name in names:
         value = of.get(name)
-        if value not in _NOTHING:
+        if value is not None and value != "" and value != "-":
             return value
     return None
 
@@ -56,7 +55,7 @@ def part(of: Object, *names: str) -> Object:
     value = first(of, *names)
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise ValueError(f"{names[0]} is no object")
     return value
 

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector import traces
-from collector.exports import fields, owners, rows
+from collector.exports import decisions, fields, owners, rows
 from model import enums, policyhit
 
 SILENCE = 70 * 10**9
@@ -303,15 +302,11 @@ def _labels(named: list[Any]) -> dict[str, str]:
 def _told(flows: list[fields.Object], verdict: enums.Verdict) -> dict[str, str]:
     """What policies said: the rules that Hubble names, and the default where it names none."""
     hits = tuple(dict.fromkeys(hit for flow in flows for hit in _hits(flow)))
-    placed = sorted(hits, key=lambda hit: hit.direction is enums.Direction.INGRESS)
-    found = traces.summarise(placed)
+    placed = tuple(sorted(hits, key=lambda hit: hit.direction is enums.Direction.INGRESS))
+    is_unnamed = verdict is enums.Verdict.DENIED and not hits
     reasons = [reason for flow in flows if (reason := _reason(flow))]
-    return {
-        "policy_trace": found.text, "egress_action": found.egress_action,
-        "ingress_action": found.ingress_action, "deciding_rule": found.deciding_rule,
-        "attribution": (enums.Attribution.IMPORTED if hits else enums.Attribution.NONE).value,
-        "drop_reason": "" if verdict is not enums.Verdict.DENIED or hits else _why(reasons),
-    }  # fmt: skip
+    drop_reason = _why(reasons) if is_unnamed else ""
+    return {**decisions.columns(placed, enums.Attribution.IMPORTED), "drop_reason": drop_reason}
 
 
 def _why(reasons: list[str]) -> str:

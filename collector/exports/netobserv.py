@@ -16,8 +16,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from collector import traces
-from collector.exports import fields, owners, rows
+from collector.exports import decisions, fields, owners, rows
 from model import enums, policyhit
 
 _SYN, _ACK = 0x02, 0x10
@@ -144,7 +143,8 @@ def _add(one: _Record, answered: bool, is_first: bool, into: rows.Rows) -> None:
         icmp_type=icmp[0], icmp_code=icmp[1], connections_started=int(begins and not one.is_answer),
         connections_ended=int(ended and not one.is_answer), reporter=_reporter(flow, one.is_answer),
         verdict=_verdict(hits, lost, bool(answered or flags & _ACK or flags & _CUSTOM)),
-        drop_reason="" if hits else lost, **_told(hits), **_service(flow, sides[1]), **values,
+        drop_reason="" if hits else lost, **decisions.columns(hits, enums.Attribution.IMPORTED),
+        **_service(flow, sides[1]), **values,
     )  # fmt: skip
 
 
@@ -189,9 +189,9 @@ def _reporter(flow: fields.Object, is_answer: bool) -> enums.Reporter:
 def _hits(flow: fields.Object) -> tuple[policyhit.PolicyHit, ...]:
     """The rules that OVN-Kubernetes has named; a text without fields names none."""
     events = [one for one in fields.listed(flow, "NetworkEvents") if isinstance(one, dict)]
-    hits = [_hit(one) for one in events if fields.text(one, "Feature") == "acl"]
-    hits = [hit for hit in hits if hit]
-    return tuple(sorted(filter(None, hits), key=lambda hit: hit.direction is enums.Direction.INGRESS))
+    told = (_hit(one) for one in events if fields.text(one, "Feature") == "acl")
+    hits = [hit for hit in told if hit]
+    return tuple(sorted(hits, key=lambda hit: hit.direction is enums.Direction.INGRESS))
 
 
 def _hit(event: fields.Object) -> policyhit.PolicyHit | None:
@@ -207,15 +207,6 @@ def _hit(event: fields.Object) -> policyhit.PolicyHit | None:
         direction=enums.Direction(towards), kind=_KINDS.get(kind, kind or policyhit.CUSTOM),
         namespace=fields.text(event, "Namespace"), name=fields.text(event, "Name"), action=action,
     )  # fmt: skip
-
-
-def _told(hits: tuple[policyhit.PolicyHit, ...]) -> dict[str, str]:
-    found = traces.summarise(hits)
-    return {
-        "policy_trace": found.text, "egress_action": found.egress_action,
-        "ingress_action": found.ingress_action, "deciding_rule": found.deciding_rule,
-        "attribution": (enums.Attribution.IMPORTED if hits else enums.Attribution.NONE).value,
-    }  # fmt: skip
 
 
 def _drop_reason(flow: fields.Object) -> str:

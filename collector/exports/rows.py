@@ -63,6 +63,7 @@ class Rows:
         self.skipped = 0
         self.lost: collections.Counter[tuple[str, int]] = collections.Counter()
         self._labels_id = labels_id
+        self._numbers: dict[tuple[tuple[str, str], ...], int] = {}
         self._codes: dict[str, dict[str, int]] = {name: {"": 0} for name in _TEXTS}
         self._values: dict[str, list[Any]] = {field.name: [] for field in _SCHEMA}
 
@@ -87,13 +88,19 @@ class Rows:
             self._values[name].append(row.get(name, default))
 
     def _end(self, side: str, end: End) -> dict[str, Any]:
-        labels = dict(end.labels)
-        number = self._labels_id(labels)
-        if number:
-            self.label_sets[number] = labels
+        number = self._number(end.labels)
         named = {name: getattr(end, name) for name in ("kind", "namespace", "workload_kind", "workload",
                                                        "pod", "node", "zone", "address", "port")}  # fmt: skip
         return {f"{side}_labels_id": number} | {f"{side}_{name}": value for name, value in named.items()}
+
+    def _number(self, labels: Mapping[str, str]) -> int:
+        """The number of a label set; an export has few different ones."""
+        key = tuple(labels.items())
+        if key not in self._numbers:
+            self._numbers[key] = self._labels_id(dict(labels))
+            if number := self._numbers[key]:
+                self.label_sets[number] = dict(labels)
+        return self._numbers[key]
 
     def batch(self) -> pa.RecordBatch:
         """What was taken, as a batch of stage ``IDENTITY``."""
