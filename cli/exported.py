@@ -122,7 +122,8 @@ def _named(path: pathlib.Path) -> str:
 
 def _begin(path: pathlib.Path, origin: enums.Origin | None, piece: reading.Piece) -> File:
     if origin is None:
-        why = f"; line {piece.bad[0][0]}: {piece.bad[0][1]}" if piece.bad and not piece.values else ""
+        first = piece.bad[0] if piece.bad and not piece.values else None
+        why = f" (line {first[0]} is {first[1]})" if first else ""
         raise errors.SetupError(
             f"{_named(path)} is in no format that we know{why}: flows of {', '.join(FORMATS)} are read; "
             "--format says which"

@@ -97,7 +97,8 @@ def _say_bad(files: Sequence[exported.File]) -> None:
             screen.print(f"{file.name}:{line}: {output.printable(reason)}", markup=False)
         if file.bad:
             more = f"; the first {exported.SHOWN} are shown" if file.bad > exported.SHOWN else ""
-            screen.print(f"warning: {file.name}: {file.bad:,} bad lines{more}", markup=False)
+            lines = "1 bad line" if file.bad == 1 else f"{file.bad:,} bad lines"
+            screen.print(f"warning: {file.name}: {lines}{more}", markup=False)
 
 
 def _nothing(files: Sequence[exported.File], bad: int) -> str:

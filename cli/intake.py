@@ -9,10 +9,11 @@ note ends in the digest of the file.
 whether it has is known by its statements. So an import states for each node and hour in which the node has
 reported as a destination how many of its rows came in (source ``import``), and what the exporter says that it
 has lost (of other nodes under no node's name). It claims no more than that: a node that has reported as a
-source alone gets no statement, and rows name the destination's node only where the export has its report
-(`collector.exports.mirrors`). What a statement cannot know is whether the export was filtered, and what a
-collector on another node has told of the same hour: that one's reports towards a node of the import then
-count as mirrored. An import is therefore for hours that no collector recorded.
+source alone gets no statement (and a file of nothing else one of nothing, under no node's name), and rows
+name the destination's node only where the export has its report (`collector.exports.mirrors`). What a
+statement cannot know is whether the export was filtered, and what a collector on another node has told of the
+same hour: that one's reports towards a node of the import then count as mirrored. An import is therefore for
+hours that no collector recorded.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def write(
                 _count(flows, stated)
             done += count
             advance(done)
-        if is_new:
+        if is_new and stated:
             _write_completeness(ledger, file, read.mirrors[file.origin], stated)
     return [file for file in read.files if file.note in there]
 
@@ -173,6 +174,8 @@ def _write_completeness(
     hours = {hour for _, hour in stated} if file.origin.value in known.nodes else set()
     for place in [*((file.origin.value, hour) for hour in hours), *lost]:
         stated.setdefault(place, _Stated(last=place[1] * _HOUR))
+    if not stated:  # so that it is known again
+        stated["", min(hour for _, hour in counted)] = _Stated(last=max(one.last for one in counted.values()))
     places = sorted(stated)
     count = len(places)
     said: dict[str, list[Any]] = {
@@ -181,6 +184,5 @@ def _write_completeness(
         "lost": [lost[place] for place in places], "discarded": [0] * count,
         "incomplete": [0] * count, "note": [file.note] * count,
     }  # fmt: skip
-    if places:
-        token = f"{SOURCE}-{file.origin}-{file.digest}"
-        ledger.insert("completeness", columns.batch(ddl.COMPLETENESS, said), token=token)
+    token = f"{SOURCE}-{file.origin}-{file.digest}"
+    ledger.insert("completeness", columns.batch(ddl.COMPLETENESS, said), token=token)

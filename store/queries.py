@@ -421,7 +421,7 @@ def bounds(ledger: transport.Transport, *, rows: bool = False) -> Span | None:
 
 
 def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
-    """What each node reported in a span.
+    """What each node reported in a span; what an import has stated under no node's name is left out.
 
     Columns ``node``, ``last_seen`` (its last statement of completeness), ``observed``, ``lost``,
     ``discarded``.
@@ -429,7 +429,8 @@ def nodes(ledger: transport.Transport, span: Span) -> pa.Table:
     said = _statements(span)
     sql = (
         "SELECT node, max(last_seen) AS last, sum(observed) AS heard, sum(lost) AS missed, "
-        f"sum(discarded) AS shed FROM ({said.sql}) WHERE source != 'retention' GROUP BY node ORDER BY node"
+        f"sum(discarded) AS shed FROM ({said.sql}) WHERE source != 'retention' AND node != '' "
+        "GROUP BY node ORDER BY node"
     )
     return counting.ask(ledger, sql, said.parameters).rename_columns(
         ["node", "last_seen", "observed", "lost", "discarded"]

@@ -56,7 +56,10 @@ def test_bad_lines_are_counted_and_the_first_kept(tmp_path):
 REFUSED = {
     "empty": (b"", "is empty"),
     "no flow": (b'{"message": "hello"}\n', "in no format that we know: flows of goldmane"),
-    "no JSON": (b"hello\n", "no format that we know; line 1: no JSON"),
+    "no JSON": (
+        b"hello\n",
+        r"no format that we know \(line 1 is no JSON: Expecting value at character 1\): flows",
+    ),
     "truncated": (b"\x1f\x8b\x08\x00\x00", "breaks off"),
 }
 
