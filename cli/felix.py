@@ -183,8 +183,15 @@ class Felix:
                     codes[here & (texts[rows] == values.index(found.text))] = len(ways)
                     ways.append(found)
         known = codes >= 0
-        self.missed[matching.Miss.SEVERAL] = self.missed.get(matching.Miss.SEVERAL, 0) - int(known.sum())
+        begun = int((columns.numbers(flows.column("connections_started"))[rows[known]] > 0).sum())
+        self.matched += begun
+        self.missed[matching.Miss.SEVERAL] = self.missed.get(matching.Miss.SEVERAL, 0) - begun
         return _fill(flows, rows[known], codes[known], ways)
+
+    def results(self) -> dict[str, int]:
+        """New connections of the last batch: how many are traced, and how many are not, by why."""
+        missed = {why.name.lower(): count for why, count in self.missed.items() if count}
+        return {"traced": self.matched, **missed}
 
     def noted(self, report: collector.Report) -> collector.Report:
         """The report, saying of how many connections Felix has told no rule."""

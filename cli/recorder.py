@@ -74,6 +74,8 @@ class Recorder:
         told = self._felix.setdefault(report.node, felix.Felix(report.node))
         for ready in told.hold(report, time.time_ns()):
             flows = told.settle(self._naming.enrich(ready.flows, told.tell))
+            for result, count in told.results().items():
+                self._metrics.felix_connections.labels(report.node, result).inc(count)
             self._record(self._ledger, told.noted(ready), flows)
         left = told.left()
         if left:

@@ -60,6 +60,12 @@ class Metrics:
             ["node"],
             registry=registry,
         )
+        self.felix_connections = prometheus_client.Counter(
+            "flowledger_felix_connections",
+            "New connections on nodes whose Felix tells of flows: traced, or why they have no trace of its.",
+            ["node", "result"],
+            registry=registry,
+        )
         self.interval_errors = prometheus_client.Counter(
             "flowledger_collector_failed_intervals",
             "Intervals in which the collector failed; the log says why.",

@@ -156,8 +156,8 @@ def test_of_several_ways_it_is_the_policies(node: Node, said: str, attribution: 
     judged = _with(_with(named, "policy_trace", said), "attribution", "evaluated")
     (row,) = node.felix.settle(judged).to_pylist()
     assert (row["attribution"], row["policy_trace"]) == (attribution, said)
-    missed = 0 if attribution == "felix" else 1
-    assert sum(node.felix.missed.values()) == missed
+    traced = int(attribution == "felix")
+    assert node.felix.results() == {"traced": traced} | ({} if traced else {"several": 1})
 
 
 def _with(batch_: pa.RecordBatch, name: str, value: str) -> pa.RecordBatch:
@@ -169,7 +169,7 @@ def test_misses_are_noted_with_their_reason(node: Node) -> None:
     node.report(10, node.row(3), node.row(3, src_pod="who-12345"))
     (ready, *_) = node.report(30, told=node.window(0, 25, BOTH))
     node.told(ready)
-    assert node.felix.matched == 1
+    assert node.felix.results() == {"traced": 1, "stranger": 1}
     (row,) = node.felix.noted(ready).completeness
     assert row.note == "1 new connections without a trace: Felix has another name for an end, or none"
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+import time
 from collections.abc import Callable
 
+import numpy as np
 import prometheus_client
 import pyarrow as pa
 import pytest
 
 from cli import naming, recorder
 from collector import collector, completeness
+from collector.goldmane import flows as goldmane
 from enrich import manifests
-from model import columns, errors
+from model import columns, enums, errors, policyhit
 from runtime import metrics, settings
 from store import transport, writer
 
@@ -222,3 +226,33 @@ def test_denial_counts_for_the_policy_s_namespace(
 ) -> None:
     shop.record({}, {"verdict": "denied", **row})
     assert shop.metric("flowledger_denied_connections_total", "namespace", "direction") == counted
+
+
+def test_flows_of_a_node_with_a_felix_are_stored_once_it_has_told(shop: Cluster) -> None:
+    """And what nobody but it has seen, by itself."""
+    now = time.time_ns()
+    web = goldmane.End(kind="WorkloadEndpoint", namespace="shop", name="web-*")
+    rule = policyhit.parse("egress|default|np:shop/web|allow|0")
+    key = goldmane.Key(
+        src=goldmane.End(kind="WorkloadEndpoint", namespace="shop", name="web-1"),
+        dst=goldmane.End(kind="Network", namespace="", name="pub"), dst_port=8080, protocol=6,
+        reporter=enums.Reporter.SRC, action=enums.Action.ALLOW, enforced=(rule,), pending=(rule,),
+    )  # fmt: skip
+    told = np.zeros(2, goldmane.FLOW)
+    told["started"], told["arrived"], told["connections_started"] = now - 10**10, now, 1
+    batch = shop._flows({"dst_address": "192.0.2.1", "attribution": "none"}, stage=columns.Stage.JOIN)
+    seen = completeness.Completeness(time=now, node="node-1", source="felix", observed=2)
+    report = collector.Report(
+        node="node-1", time=now, flows=batch, completeness=(seen,),
+        told=collector.Told(flows=told, keys=[key, dataclasses.replace(key, src=web)], connected=True),
+    )  # fmt: skip
+    shop.recorder.record(report)
+    assert shop.rows("SELECT count() FROM flows") == [(0,)]
+    empty = collector.Told(flows=told[:0], keys=[], connected=True)
+    shop.recorder.record(dataclasses.replace(report, flows=batch.slice(0, 0), told=empty, last=True))
+    stored = (
+        "SELECT toString(src_pod), toString(src_workload), toString(attribution) FROM flows ORDER BY src_pod"
+    )
+    assert shop.rows(stored) == [("", "web", "felix"), ("web-1", "web-1", "felix")]
+    results = shop.metric("flowledger_felix_connections_total", "result")
+    assert results == {("traced",): 1}
