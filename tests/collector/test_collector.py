@@ -9,10 +9,15 @@ import queue
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "felix"))
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "goldmane"))
+import felixlike
+import flowmessages
 import prometheus_client
 import pyroute2
 import pytest
@@ -660,3 +665,44 @@ def test_no_folder_of_maps(node: Node) -> None:
     with node.running(bpf_folder=""):
         pass
     assert "ebpf" not in _seen(node.last())
+
+
+@pytest.fixture
+def calico() -> Iterator[pathlib.Path]:
+    """Calico's folder on a node: a path short enough for a socket in it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield pathlib.Path(folder)
+
+
+def test_what_felix_tells_is_in_the_next_report(node: Node, calico: pathlib.Path) -> None:
+    path = calico / "flows" / "flows.sock"
+    with node.running(sources=(CONNTRACK, FELIX), felix_socket=str(path)) as running:
+        assert node.first.told is not None
+        assert (len(node.first.told.flows), node.first.told.connected) == (0, False)
+        key = flowmessages.some_key(dst_port=443)
+        with felixlike.Felix(path) as felix:
+            felix.push(flowmessages.update(1, key), flowmessages.update(2, key), b"\xff")
+            running._interval()
+        report = node.reports.get(timeout=5)
+    assert report.told is not None
+    assert (report.told.keys, report.told.connected, report.last) == ([key, key], True, False)
+    assert report.told.flows["forward_bytes"].tolist() == [1, 2]
+    assert _seen(report)[FELIX][:3] == (2, 0, 1)
+    assert node.last().last
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"sources": (CONNTRACK, FELIX)}, id="without Calico"),
+        pytest.param({"sources": (CONNTRACK,)}, id="not asked for"),
+    ],
+)
+def test_nothing_is_heard_of_felix(node: Node, tmp_path: pathlib.Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / "none" / "flows" / "flows.sock"
+    with node.running(felix_socket=str(path), **changes):
+        pass
+    report = node.last()
+    assert report.told is None
+    assert FELIX not in _seen(report)
+    assert not path.parent.parent.exists()
