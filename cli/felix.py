@@ -31,6 +31,7 @@ _MOST_ROWS = 1_000_000
 """So many rows wait at most; then the oldest go without."""
 _WHICH = ("enforced", "pending")
 _COUNTS = ("connections_started", "forward_packets", "reverse_packets")
+_VOLUME = (*_COUNTS, "forward_bytes", "reverse_bytes", "connections_ended")
 _FILLED = {
     "policy_trace": "text", "deciding_rule": "deciding_rule", "egress_action": "egress_action",
     "ingress_action": "ingress_action", "attribution": "attribution", "pending_verdict": "pending_verdict",
@@ -72,6 +73,7 @@ class Felix:
             report: The report, with what Felix has told since the one before.
             now: In ns since 1970.
         """
+        self._windows.since = self._windows.since or report.time  # what ended before was not for us to see
         self._waiting.append(report)
         self._hear(report, now)
         until = self._windows.told_until(now)
@@ -141,8 +143,12 @@ class Felix:
         keys = connections.keys(flows)[allowed.rows]
         numbers = self._connections.find(keys)
         codes, told = self._traces(allowed, whole)
-        if len(told):
-            numbers[whole] = self._connections.add(keys[whole], codes, told)
+        fresh = (
+            numbers[whole] < 0
+        )  # later windows may tell of others between these ends, let in by other rules
+        if fresh.any():
+            codes, new = _used(codes[fresh], told)
+            numbers[whole & (numbers < 0)] = self._connections.add(keys[whole][fresh], codes, new)
         self._connections.seen(keys[numbers >= 0])
         known = numbers >= 0
         flows = _fill(flows, allowed.rows[known], numbers[known], self._connections.traces)
@@ -208,7 +214,7 @@ class Felix:
 def _unseen(window: windows.Window) -> told.Window:
     """The part of a window of which no connection and no attempt is known, but for ends of such."""
     told_more = np.logical_or.reduce([window.flows[name] > 0 for name in _COUNTS])
-    rows = np.flatnonzero(~window.explained & told_more)
+    rows = _one_way(window, np.flatnonzero(~window.explained & told_more))
     flows = window.flows[rows]
     flows["key"] = rows
     no_labels = ((),) * len(rows)
@@ -217,14 +223,33 @@ def _unseen(window: windows.Window) -> told.Window:
     )
 
 
+def _one_way(window: windows.Window, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Of rows that tell several ways through the policies one each, as all of them have all the numbers."""
+    numbers = window.flows[list(_VOLUME)][rows].tolist()
+    ways: dict[tuple[object, ...], object] = {}
+    kept = []
+    for row, counted in zip(rows.tolist(), numbers, strict=True):
+        key = window.keys[row]
+        same = dataclasses.replace(key, enforced=()), counted
+        if ways.setdefault(same, key.enforced) == key.enforced:
+            kept.append(row)
+    return np.array(kept, np.int64)
+
+
+def _used(codes: Codes, told: Sequence[traces.Trace]) -> tuple[Codes, list[traces.Trace]]:
+    """Those traces that are had by any, and which each has."""
+    there, places = np.unique(codes, return_inverse=True)
+    return places.astype(np.int32), [told[number] for number in there.tolist()]
+
+
 def _fill(
     flows: pa.RecordBatch, rows: npt.NDArray[np.int64], codes: Codes, told: Sequence[traces.Trace]
 ) -> pa.RecordBatch:
     if not len(rows):
         return flows
-    there, places = np.unique(codes, return_inverse=True)
+    places, used = _used(codes, told)
     for name, part in _FILLED.items():
-        values = [getattr(told[number], part) for number in there.tolist()]
+        values = [getattr(trace, part) for trace in used]
         flows = columns.filled(flows, name, rows, values, places)
     return flows
 

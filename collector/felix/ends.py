@@ -7,7 +7,7 @@ endpoint by its host; any other address by the network set that has it, or as pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,15 @@ from collector.goldmane import flows as told
 from model import address, columns, enums
 
 Codes = npt.NDArray[np.int32]
+Who = tuple[str, ...]
+"""All that Felix may know an end by."""
 NOBODY = -1
 """The number of an end that Felix has not named."""
 
 WORKLOAD, HOST, NETWORK_SET, NETWORK = "WorkloadEndpoint", "HostEndpoint", "NetworkSet", "Network"
-_PARTS = ("kind", "namespace", "workload_kind", "workload", "pod")
+_PARTS = ("kind", "namespace", "workload_kind", "workload", "pod", "node")
+_MOST = 50_000
+"""So many ends are looked for at most before what was found is forgotten."""
 _RANDOM = 5
 """How many characters Kubernetes adds to what a name is generated from (apiserver's names/generate.go)."""
 _LONGEST = 58
@@ -35,7 +39,7 @@ class Ends:
 
     def __init__(self) -> None:
         self._numbers: dict[told.End, int] = {}
-        self._found: dict[tuple[str, ...], tuple[int, int]] = {}
+        self._found: dict[Who, tuple[int, int]] = {}
         self._named = 0
         """How many ends were named when those that nobody had named were looked for."""
 
@@ -45,6 +49,9 @@ class Ends:
             end = told.End(kind=end.kind, namespace=end.namespace, name=f"{end.name[:-1][:_LONGEST]}*")
         return self._numbers.setdefault(end, len(self._numbers))
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def of(self, flows: pa.RecordBatch, side: str) -> tuple[Codes, Codes]:
         """The numbers of one end of each flow, by its own name and as an address that has none.
 
@@ -52,12 +59,19 @@ class Ends:
             flows: A batch of stage ``IDENTITY``.
             side: ``src`` or ``dst``.
         """
-        distinct, places = _distinct(flows, side)
+        who, places = distinct(flows, side)
+        own, network = self.find(who)
+        return own[places], network[places]
+
+    def find(self, who: Sequence[Who]) -> tuple[Codes, Codes]:
+        """The numbers of ends, by their own names and as addresses that have none."""
         if self._named != len(self._numbers):
-            self._found = {who: found for who, found in self._found.items() if NOBODY not in found}
+            self._found = {one: found for one, found in self._found.items() if NOBODY not in found}
             self._named = len(self._numbers)
-        found = np.array([self._find(*who) for who in distinct], np.int32).reshape(-1, 2)
-        return found[places, 0], found[places, 1]
+        if len(self._found) > _MOST:
+            self._found.clear()
+        found = np.array([self._find(*one) for one in who], np.int32).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
 
     def _find(self, *who: str) -> tuple[int, int]:
         if who not in self._found:
@@ -71,14 +85,14 @@ class Ends:
 
 def _names(*who: str) -> Iterator[told.End]:
     """What Felix may call an end, the likeliest first."""
-    kind, namespace, workload_kind, workload, pod, network = who
+    kind, namespace, workload_kind, workload, pod, node, network = who
     if kind == enums.EndpointKind.POD:
         yield told.End(kind=WORKLOAD, namespace=namespace, name=pod)
         if workload_kind == "StatefulSet":
             yield told.End(kind=WORKLOAD, namespace=namespace, name=f"{workload}-"[:_LONGEST] + "*")
         yield told.End(kind=WORKLOAD, namespace=namespace, name=f"{pod[:-_RANDOM]}*")
     elif kind in (enums.EndpointKind.NODE, enums.EndpointKind.HOST_ENDPOINT):
-        yield told.End(kind=HOST, namespace="", name=workload)
+        yield told.End(kind=HOST, namespace="", name=node or workload)
     elif kind == enums.EndpointKind.NETWORK_SET:
         yield told.End(kind=NETWORK_SET, namespace=namespace, name=workload)
     else:
@@ -89,7 +103,7 @@ def _network(name: str) -> told.End:
     return told.End(kind=NETWORK, namespace="", name=name)
 
 
-def _distinct(flows: pa.RecordBatch, side: str) -> tuple[list[tuple[str, ...]], npt.NDArray[np.int64]]:
+def distinct(flows: pa.RecordBatch, side: str) -> tuple[list[Who], npt.NDArray[np.int64]]:
     """The different ends of one side, and which of them each flow has."""
     private = is_private(columns.packed(flows, f"{side}_address"))
     combined, values = private.astype(np.int64), list[list[str]]()

@@ -79,7 +79,8 @@ class Asked:
     def __init__(self, flows: pa.RecordBatch, known: windows.Windows, index: windows.Index) -> None:
         self._known, self._index = known, index
         self._sides = {side: _policed(flows, side) for side in ("src", "dst")}
-        self._ends = {side: known.ends.of(flows, side) for side in ("src", "dst")}
+        self._who = {side: ends.distinct(flows, side) for side in ("src", "dst")}
+        self._ends = {side: _numbers(known.ends, *who) for side, who in self._who.items()}
         self._port, self._protocol = (
             columns.numbers(flows.column(name)) for name in ("dst_port", "protocol")
         )
@@ -93,6 +94,7 @@ class Asked:
         """Rows of connections that a policy of this node has seen."""
         self.attempts = np.flatnonzero(probed & ~routed & asked)
         """Rows of attempts that something on this node has dropped."""
+        self._explain(denied | probed)
 
     def allowed(self) -> Matched:
         """The traces of connections."""
@@ -129,19 +131,46 @@ class Asked:
     def _told(self, rows: Rows, side: enums.Reporter, action: enums.Action) -> Codes:
         """By the ends' own names first, then by what Felix calls whom it does not know."""
         found = np.full(len(rows), windows.NOT_TOLD, np.int32)
-        for src, dst in ((0, 0), (0, 1), (1, 0)):
+        for src, dst in windows.WAYS:
             open_ = np.flatnonzero(found == windows.NOT_TOLD)
             some = rows[open_]
             keys = self._keys(some, src, dst, side, action)
             found[open_] = self._index.find(keys, self._began[some], self._until[some])
-            self._known.explain(keys, self._began[some], self._until[some])
         return found
+
+    def _explain(self, dropped: Mask) -> None:
+        """Note all that is recorded, whoever has told its rules: what Felix tells of it is nothing else."""
+        asked = [
+            (rows, windows.question(enums.Reporter(side), action))
+            for side, here in self._sides.items()
+            for action, those in ((enums.Action.ALLOW, here), (enums.Action.DENY, here & dropped))
+            for rows in [np.flatnonzero(those)]
+        ]
+        rows = np.concatenate([some for some, _ in asked])
+        if not len(rows):
+            return
+        questions = np.repeat([question for _, question in asked], [len(some) for some, _ in asked])
+        (src, sources), (dst, destinations) = self._who["src"], self._who["dst"]
+        parts = [sources[rows], destinations[rows], self._port[rows], self._protocol[rows], questions]
+        hashes = asof.mix(*parts)
+        order = np.argsort(hashes, kind="stable")
+        first = np.flatnonzero(np.diff(hashes[order], prepend=~hashes[order[:1]]) != 0)
+        self._known.explain(windows.Known(
+            src, dst, np.stack(parts, axis=1).astype(np.int64)[order][first],
+            np.minimum.reduceat(self._began[rows][order], first),
+            np.maximum.reduceat(self._until[rows][order], first),
+        ))  # fmt: skip
 
     def _keys(self, rows: Rows, src: int, dst: int, side: enums.Reporter, action: enums.Action) -> asof.Keys:
         sources, destinations = self._ends["src"][src][rows], self._ends["dst"][dst][rows]
         return windows.lookups(
             sources, destinations, self._port[rows], self._protocol[rows], windows.question(side, action)
         )
+
+
+def _numbers(named: ends.Ends, who: list[ends.Who], places: Rows) -> tuple[Codes, Codes]:
+    own, network = named.find(who)
+    return own[places], network[places]
 
 
 def _is_told(codes: Codes) -> Mask:

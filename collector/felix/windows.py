@@ -7,7 +7,6 @@ looked up in it by that, and by when they began.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -31,11 +30,17 @@ conntrack knows, and passes on what it has once a second (Calico's felix/collect
 TAIL = 30 * 1_000_000_000
 """How long after the last packet Felix may still tell of a flow: that it has ended, it says when nothing was
 seen of it for 10 s, or with eBPF for longer."""
+_KEPT = 400 * 1_000_000_000
+"""How long what is known is remembered: Felix may tell of five minutes again (`resends`)."""
+_MOST = 100_000
+"""Beyond so many ends and traces those that no window has any more are forgotten."""
 _SECOND = 1_000_000_000
 _APART = 2 * _SECOND
 """Windows that begin so close together are one: of what was allowed, and of what was denied."""
 _WITH_PORTS = (enums.Protocol.TCP, enums.Protocol.UDP)
 """Of other protocols Felix tells no port, or a type and code in its place."""
+WAYS = ((0, 0), (0, 1), (1, 0))
+"""By which of its ends' two names (`ends.Ends.find`) a connection is looked up, one after the other."""
 _SIDES = {enums.Reporter.SRC: 0, enums.Reporter.DST: 1}
 
 
@@ -45,6 +50,25 @@ class Trace:
 
     enforced: Hits = ()
     pending: Hits = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """Connections and attempts that were recorded; what one of them was called may be found out later.
+
+    Attributes:
+        src: The sources, each once.
+        dst: The destinations.
+        pairs: For each different one the places of its ends in these, port, protocol and `question`; (n, 5).
+        began: When the first began, in ns since 1970.
+        until: When the last was last known to be there.
+    """
+
+    src: Sequence[ends.Who]
+    dst: Sequence[ends.Who]
+    pairs: Times
+    began: Times
+    until: Times
 
 
 @dataclasses.dataclass(slots=True)
@@ -107,8 +131,9 @@ class Windows:
         self.every = 0
         """How long Felix gathers before it tells, in ns; 0 as long as that is not known."""
         self._numbers: dict[Trace, int] = {}
-        self._known: list[tuple[asof.Keys, Times, Times]] = []
-        """Of each batch what is known: keys, each once and sorted, the first's begin, and the last's time."""
+        self._known: list[Known] = []
+        self.since = 0
+        """What is known is remembered from here on, in ns since 1970."""
 
     def add(self, flows: told.Flows, keys: Sequence[told.Key]) -> None:
         """Take in what was told.
@@ -117,28 +142,40 @@ class Windows:
             flows: In the order in which it came.
             keys: The key of each.
         """
+        if len(self.ends) + len(self.traces) > _MOST:
+            self._number_anew()
         for began in np.unique(flows["started"]).tolist():
             rows = np.flatnonzero(flows["started"] == began)
             self._add(began, flows[rows], [keys[row] for row in rows.tolist()])
         self.windows.sort(key=lambda window: window.began)
-        for window, later in itertools.pairwise(self.windows):
-            if later.began - window.began > _APART:
-                self.every = later.began - window.began
-                window.ended = min(window.ended, later.began + _SECOND)  # what was told late is not later
+        begins = np.array([window.began for window in self.windows], np.int64)
+        for window in self.windows:
+            place = int(np.searchsorted(begins, window.began + _APART, side="right"))
+            if place < len(begins):  # what was told late is not later
+                window.ended = min(window.ended, int(begins[place]) + _SECOND)
+        # a window without flows is not told of, so how far they are apart says nothing
+        lasted = [window.ended - window.began for window in self.windows]
+        self.every = max(min(lasted), 0) if lasted else self.every
+
+    def _number_anew(self) -> None:
+        self.ends, self.traces, self._numbers = ends.Ends(), [], {}
+        for window in self.windows:
+            window.lookups, window.traces = self._numbered(window.keys)
 
     def _add(self, began: int, flows: told.Flows, keys: list[told.Key]) -> None:
-        distinct = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        places = np.array([distinct[key] for key in keys], np.int64)
-        traces = np.array([self._number(Trace(key.enforced, key.pending)) for key in distinct], np.int32)
-        new = Window(
-            began, int(flows["arrived"].min()), flows, keys, self._lookups(distinct)[places], traces[places],
-            np.zeros(len(keys), bool),
-        )  # fmt: skip
+        numbered = self._numbered(keys)
+        new = Window(began, int(flows["arrived"].min()), flows, keys, *numbered, np.zeros(len(keys), bool))
         known = next((window for window in self.windows if window.began == began), None)
         if known is None:
             self.windows.append(new)
         else:
             known.extend(new)
+
+    def _numbered(self, keys: list[told.Key]) -> tuple[asof.Keys, Codes]:
+        distinct = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        places = np.array([distinct[key] for key in keys], np.int64)
+        traces = np.array([self._number(Trace(key.enforced, key.pending)) for key in distinct], np.int32)
+        return self._lookups(distinct)[places], traces[places]
 
     def _lookups(self, keys: Iterable[told.Key]) -> asof.Keys:
         asked = [
@@ -162,35 +199,45 @@ class Windows:
         whole = [window for window in self.windows if int(window.flows["arrived"].max()) < now - _SECOND]
         return max((window.ended for window in whole), default=0)
 
-    def explain(self, keys: asof.Keys, began: Times, until: Times) -> None:
-        """Note that these are known: what is told of them, now or later, stands for nothing else.
-
-        Args:
-            keys: What they are looked up by.
-            began: When each began, in ns since 1970.
-            until: When each was last known to be there.
-        """
-        if not len(keys):
-            return
-        order = np.argsort(keys)
-        first = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]) != 0)
-        self._known.append((
-            keys[order][first], np.minimum.reduceat(began[order], first),
-            np.maximum.reduceat(until[order], first),
-        ))  # fmt: skip
+    def explain(self, known: Known) -> None:
+        """Note that these are known: what is told of them, now or later, stands for nothing else."""
+        if len(known.pairs):
+            self._known.append(known)
 
     def forget(self, before: int) -> list[Window]:
-        """Let go of the windows that ended before a moment; they, with what is known of them."""
+        """Let go of the windows that ended before a moment; they, with what is known of them.
+
+        Of what began before anything was known, nobody can tell; so it stands for nothing either.
+        """
         gone = [window for window in self.windows if window.ended < before]
         self.windows = [window for window in self.windows if window.ended >= before]
-        for window in gone:
-            for keys, began, until in self._known:
+        for known in self._known if gone else ():
+            keys, began, until = self._looked_up(known)
+            for window in gone:
                 at = np.minimum(np.searchsorted(keys, window.lookups), len(keys) - 1)
                 there = (keys[at] == window.lookups) & (began[at] <= window.ended)
                 window.explained |= there & (until[at] + TAIL >= window.began)
-        needed = min([before, *(window.began for window in self.windows)]) - TAIL
-        self._known = [known for known in self._known if int(known[2].max()) >= needed]
+        for window in gone:
+            window.explained |= window.began < self.since
+        needed = min([before, *(window.began for window in self.windows)]) - TAIL - _KEPT
+        self._known = [known for known in self._known if int(known.until.max()) >= needed]
+        self.since = max(self.since, needed + TAIL)
         return gone
+
+    def _looked_up(self, known: Known) -> tuple[asof.Keys, Times, Times]:
+        """What is known by what it is called now: keys, each once and sorted, and the times of each."""
+        src, dst = self.ends.find(known.src), self.ends.find(known.dst)
+        keys = np.concatenate([
+            lookups(src[own][known.pairs[:, 0]], dst[other][known.pairs[:, 1]], *known.pairs.T[2:])
+            for own, other in WAYS
+        ])  # fmt: skip
+        began, until = np.tile(known.began, len(WAYS)), np.tile(known.until, len(WAYS))
+        order = np.argsort(keys)
+        keys = keys[order]
+        first = np.flatnonzero(np.diff(keys, prepend=~keys[:1]) != 0)
+        return (
+            keys[first], np.minimum.reduceat(began[order], first), np.maximum.reduceat(until[order], first),
+        )  # fmt: skip
 
 
 class Index:

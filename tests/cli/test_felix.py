@@ -180,6 +180,7 @@ def _left(node: Node) -> list[dict[str, Any]]:
 
 
 def test_what_nobody_else_has_seen_is_recorded_by_itself_once(node: Node) -> None:
+    node.report(-1)
     volume = {"forward_packets": 5, "forward_bytes": 500}
     seen = dataclasses.replace(EGRESS, src=CART, dst=PUBLIC)
     node.report(10, node.row(3))
@@ -208,3 +209,55 @@ def test_end_of_a_connection_is_nothing_new(node: Node) -> None:
     node.told(*node.report(90, last=True))
     assert _left(node) == []
     assert WEB != CART
+
+
+def _all_left(node: Node, told_at: int, told: tuple[Any, Any], **more: Any) -> int:
+    """How many rows are left of what Felix tells at a second, by reports as they come and go."""
+    left = 0
+    for at in range(0, 700, 10):
+        rows = [node.row(3, **more)] if at == 10 else []
+        node.told(*node.report(at, *rows, told=told if at == told_at else ((), ()), last=at == 690))
+        left += len(_left(node))
+    return left
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "more"),
+    [
+        pytest.param(1, 300, {}, id="told when its report was gone: who its ends are was not known then"),
+        pytest.param(1, 16, {}, id="told again after a reconnect, when its report was long gone"),
+        pytest.param(1, 16, {"attribution": "nflog"}, id="another rule has logged it"),
+        pytest.param(-9, 5, {"dst_port": 1}, id="who was here before us may have recorded it"),
+    ],
+)
+def test_nothing_is_recorded_twice(node: Node, began: int, ended: int, more: dict[str, Any]) -> None:
+    assert _all_left(node, 310, node.window(began, ended, BOTH), **more) == 0
+    assert _all_left(Node(), 310, Node().window(1, 300, BOTH), dst_port=1) == 2
+
+
+def test_of_several_ways_one_has_the_numbers(node: Node) -> None:
+    """Felix tells all numbers with each."""
+    other = dataclasses.replace(EGRESS, enforced=(OUT, OUT))
+    assert _all_left(node, 30, node.window(1, 25, [EGRESS, other, INGRESS])) == 0
+    assert _all_left(Node(), 30, node.window(1, 25, [EGRESS, other, INGRESS]), dst_port=1) == 2
+
+
+def test_connection_keeps_its_rules_when_others_are_let_in_by_new_ones(node: Node) -> None:
+    lives = node.row(3, connections_ended=0)
+    new = dataclasses.replace(INGRESS, enforced=(hit("ingress|default|np:shop/new|allow|0"),))
+    node.report(10, lives)
+    node.told(*node.report(30, told=node.window(0, 25, BOTH)))
+    for at in range(200, 230, 10):
+        node.told(*node.report(at))
+        node.felix.left()
+    later = node.report(250, lives | {"connections_started": 0}, told=node.window(230, 245, [EGRESS, new]))
+    later += node.report(260, node.row(235, src_port=2), last=True)
+    rows = {row["src_port"]: row["deciding_rule"] for row in node.told(*later)}
+    assert rows == {40_000: INGRESS.enforced[0].render(), 2: new.enforced[0].render()}
+
+
+def test_reports_follow_soon_after_a_quiet_hour(node: Node) -> None:
+    node.report(10, told=node.window(0, 10, BOTH))
+    node.report(3620, told=node.window(3600, 3615, BOTH))
+    assert node.report(3630) == []
+    assert len(node.report(3680)) > 0

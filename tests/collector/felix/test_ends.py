@@ -48,6 +48,8 @@ NEAR = OUTSIDE | {"kind": "private", "address": "10.9.9.9"}
         pytest.param({"pod": f"{LONG[:58]}x2k9p"}, _end("WorkloadEndpoint", "shop", f"{LONG}-*"), id="long"),
         pytest.param(NODE, _end("HostEndpoint", "", "n1"), id="node"),
         pytest.param(NODE | {"kind": "host_endpoint"}, _end("HostEndpoint", "", "n1"), id="host endpoint"),
+        pytest.param(NODE | {"kind": "host_endpoint", "workload": "n1-auto-hep", "node": "n1"},
+                     _end("HostEndpoint", "", "n1"), id="host endpoint of another name than its host's"),
         pytest.param(SET, _end("NetworkSet", "", "banks"), id="global network set"),
         pytest.param(SET | {"namespace": "shop"}, _end("NetworkSet", "shop", "banks"), id="network set"),
         pytest.param(OUTSIDE, PUBLIC, id="public"),
@@ -100,3 +102,14 @@ def test_private_is_what_go_says(addresses: list[ipaddress.IPv4Address | ipaddre
     packed = np.frombuffer(b"".join(address.pack(str(one)) for one in addresses), np.uint8).reshape(-1, 16)
     plain = [getattr(one, "ipv4_mapped", None) or one for one in addresses]
     assert ends.is_private(packed).tolist() == [any(one in net for net in private) for one in plain]
+
+
+def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "_MOST", 10)
+    known = ends.Ends()
+    known.number(PRIVATE)
+    number = known.number(WEB)
+    for pod in range(100):
+        own, _ = known.of(batch({"src_pod": f"web-6d9f5c-{pod:05}"}), "src")
+        assert own.tolist() == [number]
+    assert len(known._found) <= 11

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from spoken import EGRESS, IN, INGRESS, OUT, SECOND, flows
+from spoken import EGRESS, IN, INGRESS, OUT, SECOND, batch, flows
 
-from collector.felix import windows
+from collector.felix import ends, windows
 from collector.goldmane import flows as goldmane
+from model import enums
 
 OTHER = dataclasses.replace(EGRESS, enforced=(OUT, OUT))
 
@@ -31,9 +32,12 @@ def _told(*spoken: tuple[int, int, list[goldmane.Key]]) -> windows.Windows:
 def _find(known: windows.Windows, key: goldmane.Key, began: float, until: float) -> tuple[tuple, ...] | None:
     """The ways that are told of a connection; None where nothing is."""
     index = known.index()
-    ends = (np.array([known.ends.number(end)], np.int32) for end in (key.src, key.dst))
+    places = (np.array([known.ends.number(end)], np.int32) for end in (key.src, key.dst))
     keys = windows.lookups(
-        *ends, np.array([key.dst_port]), np.array([key.protocol]), windows.question(key.reporter, key.action)
+        *places,
+        np.array([key.dst_port]),
+        np.array([key.protocol]),
+        windows.question(key.reporter, key.action),
     )
     times = (np.array([int(at * SECOND)]) for at in (began, until))
     found = int(index.find(keys, *times)[0])
@@ -109,6 +113,13 @@ def test_windows_told_late_end_where_the_next_begin() -> None:
     assert [window.ended for window in known.windows] == [16 * SECOND, 60 * SECOND]
 
 
+def _known(key: goldmane.Key, began: int, until: int) -> windows.Known:
+    """A connection between the pods of `spoken.ROW`, as a batch has it."""
+    src, dst = (ends.distinct(batch({}), side)[0] for side in ("src", "dst"))
+    pair = [0, 0, key.dst_port, key.protocol, windows.question(key.reporter, key.action)]
+    return windows.Known(src, dst, np.array([pair]), np.array([began * SECOND]), np.array([until * SECOND]))
+
+
 @pytest.mark.parametrize(
     ("began", "until", "expected"),
     [
@@ -121,7 +132,7 @@ def test_windows_told_late_end_where_the_next_begin() -> None:
 )
 def test_what_no_connection_explains_is_left(began: int, until: int, expected: list[bool]) -> None:
     known = _told((0, 15, [EGRESS, INGRESS, OTHER]), (15, 30, [EGRESS]))
-    known.explain(known.windows[0].lookups[[0, 0]], *(np.array([at, at]) * SECOND for at in (began, until)))
+    known.explain(_known(EGRESS, began, until))
     (gone,) = known.forget(20 * SECOND)
     # nothing tells the third from the first but its rules
     assert gone.explained.tolist() == [expected[0], False, expected[0]]
@@ -130,10 +141,47 @@ def test_what_no_connection_explains_is_left(began: int, until: int, expected: l
 
 def test_connection_that_is_told_of_after_its_report_is_known_then() -> None:
     known = _told((0, 15, [INGRESS]))
-    spoken = _told((0, 15, [INGRESS, EGRESS])).windows[0].lookups
-    known.explain(spoken[1:], np.array([3 * SECOND]), np.array([4 * SECOND]))
+    known.explain(_known(EGRESS, 3, 4))
     known.add(flows(1, 15, 30), [EGRESS])
     assert [window.explained.tolist() for window in known.forget(99 * SECOND)] == [[False], [True]]
+
+
+def test_connection_is_known_though_its_ends_were_named_after_its_report() -> None:
+    known = windows.Windows()
+    known.explain(_known(EGRESS, 3, 4))
+    assert known.forget(2 * SECOND) == []
+    known.add(flows(1, 0, 300), [EGRESS])
+    assert [window.explained.tolist() for window in known.forget(999 * SECOND)] == [[True]]
+
+
+def test_of_what_began_before_anything_was_known_nothing_is_left() -> None:
+    known = _told((0, 15, [EGRESS]), (15, 30, [EGRESS]))
+    known.since = 10 * SECOND
+    assert [window.explained.tolist() for window in known.forget(99 * SECOND)] == [[True], [False]]
+
+
+def test_windows_are_as_long_as_they_last_not_as_far_as_they_are_apart() -> None:
+    """Nothing is told of a time in which there was nothing to tell."""
+    assert _told((0, 15, [EGRESS]), (3600, 3615, [EGRESS])).every == 15 * SECOND
+
+
+def test_what_was_allowed_and_denied_in_one_window_ends_where_the_next_begins() -> None:
+    denied = dataclasses.replace(INGRESS, action=enums.Action.DENY)
+    known = _told((0, 60, [EGRESS]), (1, 60, [denied]), (15, 60, [OTHER]))
+    assert [window.ended // SECOND for window in known.windows] == [16, 16, 60]
+    assert _find(known, EGRESS, 20, 21) == ((OUT, OUT),)
+
+
+def test_ends_and_traces_that_no_window_has_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "_MOST", 10)
+    known = windows.Windows()
+    for number in range(100):
+        end = dataclasses.replace(EGRESS.src, name=f"job-{number}-*")
+        key = dataclasses.replace(EGRESS, src=end, enforced=(dataclasses.replace(OUT, rule=number),))
+        known.add(flows(1, 15 * number, 15 * number + 15), [key])
+        known.forget(15 * number * SECOND)
+        assert _find(known, key, 15 * number + 3, 15 * number + 4) == (key.enforced,)
+    assert len(known.ends) + len(known.traces) < 20
 
 
 KEYS = st.builds(
