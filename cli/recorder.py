@@ -72,15 +72,23 @@ class Recorder:
             self._record(self._ledger, report, self._naming.enrich(report.flows))
             return
         told = self._felix.setdefault(report.node, felix.Felix(report.node))
+        failed: errors.FlowledgerError | None = None
         for ready in told.hold(report, time.time_ns()):
-            flows = told.settle(self._naming.enrich(ready.flows, told.tell))
-            for result, count in told.results().items():
-                self._metrics.felix_connections.labels(report.node, result).inc(count)
-            self._record(self._ledger, told.noted(ready), flows)
+            try:
+                flows = told.settle(self._naming.enrich(ready.flows, told.tell))
+                for result, count in told.results().items():
+                    self._metrics.felix_connections.labels(report.node, result).inc(count)
+                self._record(self._ledger, told.noted(ready), flows)
+            except errors.FlowledgerError as error:
+                if not report.last:  # then those behind it wait for the next time; else there is none
+                    raise
+                failed = failed or error
         left = told.left()
         if left:
             self._ledger.insert("flows", left)
             self._measure(report.node, left)
+        if failed:
+            raise failed
 
     def _record(self, ledger: Sink, report: collector.Report, flows: pa.RecordBatch) -> None:
         with self._lock:

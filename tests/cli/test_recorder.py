@@ -89,6 +89,33 @@ def test_flows_are_stored_with_names(shop: Cluster) -> None:
     assert sorted(shop.rows(names)) == [("web-1", "", "public", "src"), ("web-1", "stock", "pod", "both")]
 
 
+def test_last_reports_are_all_offered_though_one_is_refused(shop: Cluster, flows: Build) -> None:
+    """Those that wait for Felix's word have no other time."""
+    taken: list[int] = []
+
+    class Refusing:
+        def insert(self, table: str, batch: pa.RecordBatch | pa.Table) -> None:
+            if table == "flows":
+                taken.append(len(batch))
+                if len(taken) == 1:
+                    raise errors.StoreError("no room")
+
+    shop.recorder.open(Refusing())
+    told = collector.Told(flows=np.zeros(0, goldmane.FLOW), keys=[], connected=True)
+    now = time.time_ns()
+    reports = [
+        collector.Report(
+            node="node-1", time=now + at, flows=flows(*[{}] * (at + 1), stage=columns.Stage.JOIN),
+            completeness=(), told=told, last=at == 2,
+        ) for at in range(3)
+    ]  # fmt: skip
+    for report in reports[:2]:
+        shop.recorder.record(report)
+    with pytest.raises(errors.StoreError, match="no room"):
+        shop.recorder.record(reports[2])
+    assert taken == [1, 2, 3]
+
+
 @pytest.mark.parametrize("rows", [[{}], []], ids=["with flows", "without flows"])
 def test_completeness_is_stored_whatever_came(shop: Cluster, rows: list[dict[str, object]]) -> None:
     shop.record(*rows)
