@@ -27,7 +27,7 @@ from collector.nflog import grammars, owners
 from collector.nflog import source as nflog
 from collector.probe import edges
 from collector.probe import source as probe
-from model import chainnames, errors, policyhit, prefixgrammar
+from model import chainnames, columns, errors, policyhit, prefixgrammar
 from runtime import logs, memory, metrics, settings
 
 _Result = TypeVar("_Result")
@@ -253,16 +253,34 @@ class Collector:
 
     def _interval(self, *, last: bool = False) -> None:
         started = time.perf_counter()
+        report: Report | None = None
         try:
-            self._deliver(self._read(last))
+            report = self._read(last)
+            self._deliver(report)
             self._failed = ""
         except Exception as error:  # the edge of the loop: the next interval may well succeed
             self._failed = f"{type(error).__name__}: {error}"
             _log.debug("interval failed", exc_info=True)
             self._metrics.interval_errors.labels(self._settings.node).inc()
             _limited.warning("interval failed", node=self._settings.node, error=self._failed)
+        if last and report is None and self._felix:
+            self._part()
         memory.trim()
         self._metrics.interval_seconds.labels(self._settings.node).observe(time.perf_counter() - started)
+
+    def _part(self) -> None:
+        """A last report of nothing, where there is no other: earlier ones may still wait for Felix's word."""
+        told = Told(flows=np.zeros(0, goldmane.FLOW), keys=(), connected=False)
+        schema = columns.schema(columns.Stage.JOIN)
+        nothing = pa.RecordBatch.from_arrays([columns.blank(one.type, 0) for one in schema], schema=schema)
+        report = Report(
+            node=self._settings.node, time=time.time_ns(), flows=nothing, completeness=(), told=told,
+            last=True,
+        )  # fmt: skip
+        try:
+            self._deliver(report)
+        except Exception as error:  # nothing comes after it
+            _limited.warning("interval failed", node=self._settings.node, error=repr(error))
 
     def _read(self, last: bool) -> Report:
         # rules' counters before the packets that they count

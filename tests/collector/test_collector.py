@@ -444,6 +444,17 @@ def test_interval_that_cannot_be_delivered_is_counted_and_the_next_one_works(nod
     assert node.metric("flowledger_collector_interval_seconds_count") == 4
 
 
+def test_last_interval_that_fails_lets_go_of_what_waits_for_felix(
+    node: Node, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "flows" / "flows.sock"
+    with node.running(sources=(CONNTRACK, "felix"), felix_socket=str(path)) as running:
+        monkeypatch.setattr(running._conntrack, "read", lambda: 1 / 0)
+    report = node.last()
+    assert (report.last, len(report.flows), report.flows.schema) == (True, 0, node.first.flows.schema)
+    assert node.metric("flowledger_collector_failed_intervals_total") == 1
+
+
 def test_full_hold_ends_the_interval_early(node: Node) -> None:
     with node.running(hold=10_000):
         node.lives(9000)
