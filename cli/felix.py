@@ -90,7 +90,10 @@ class Felix:
             yield first
 
     def left(self) -> pa.RecordBatch | None:
-        """Rows, without addresses, of what Felix has told of and no other source has seen; None for none."""
+        """Rows, without addresses, of what Felix has told of and no other source has seen; None for none.
+
+        Those of allowed flows have no volume: the kernel has each connection, if perhaps under another name.
+        """
         gone = self._windows.forget(self._settled - 2 * self._interval - windows.TAIL)
         if not gone:
             return None
@@ -143,9 +146,8 @@ class Felix:
         keys = connections.keys(flows)[allowed.rows]
         numbers = self._connections.find(keys)
         codes, told = self._traces(allowed, whole)
-        fresh = (
-            numbers[whole] < 0
-        )  # later windows may tell of others between these ends, let in by other rules
+        # later windows may tell of others between these ends, let in by other rules
+        fresh = numbers[whole] < 0
         if fresh.any():
             codes, new = _used(codes[fresh], told)
             numbers[whole & (numbers < 0)] = self._connections.add(keys[whole][fresh], codes, new)
@@ -217,6 +219,9 @@ def _unseen(window: windows.Window) -> told.Window:
     rows = _one_way(window, np.flatnonzero(~window.explained & told_more))
     flows = window.flows[rows]
     flows["key"] = rows
+    allowed = np.array([window.keys[row].action is enums.Action.ALLOW for row in rows.tolist()], bool)
+    for name in _VOLUME:  # that of connections is the kernel's; a row that has them under other names has it
+        flows[name][allowed] = 0
     no_labels = ((),) * len(rows)
     return told.Window(
         start=window.began, end=window.ended, flows=flows, src_labels=no_labels, dst_labels=no_labels

@@ -197,7 +197,12 @@ def test_what_nobody_else_has_seen_is_recorded_by_itself_once(node: Node) -> Non
         "cart",
         "n1",
     )
-    assert (allowed["src_workload"], allowed["dst_kind"], allowed["forward_packets"]) == ("cart", "public", 5)
+    assert (allowed["src_workload"], allowed["dst_kind"], allowed["forward_packets"]) == ("cart", "public", 0)
+    assert (denied["forward_packets"], denied["connections_started"], allowed["connections_started"]) == (
+        5,
+        1,
+        0,
+    )
     assert _left(node) == []
 
 

@@ -273,9 +273,12 @@ def test_flows_of_a_node_with_a_felix_are_stored_once_it_has_told(shop: Cluster)
         node="node-1", time=now, flows=batch, completeness=(seen,),
         told=collector.Told(flows=told, keys=[key, dataclasses.replace(key, src=web)], connected=True),
     )  # fmt: skip
+    empty = collector.Told(flows=told[:0], keys=[], connected=True)
+    # what began before it, others have recorded
+    first = dataclasses.replace(report, time=now - 2 * 10**10, flows=batch.slice(0, 0), told=empty)
+    shop.recorder.record(first)
     shop.recorder.record(report)
     assert shop.rows("SELECT count() FROM flows") == [(0,)]
-    empty = collector.Told(flows=told[:0], keys=[], connected=True)
     shop.recorder.record(dataclasses.replace(report, flows=batch.slice(0, 0), told=empty, last=True))
     stored = (
         "SELECT toString(src_pod), toString(src_workload), toString(attribution) FROM flows ORDER BY src_pod"
