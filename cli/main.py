@@ -478,8 +478,8 @@ def config(form: str, **given: Any) -> None:
 
 @cli.command()
 @click.argument("name", type=click.Choice([
-    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "join", "enrich", "policy-eval", "suggest",
-    "preview", "store-insert", "store-size", "store-query", "all",
+    "conntrack-dump", "conntrack-events", "nflog", "probe", "collector", "join", "enrich", "policy-eval",
+    "suggest", "preview", "store-insert", "store-size", "store-query", "all",
 ]))  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(

@@ -112,13 +112,16 @@ def candidates(
 
 
 def _pages(ledger: transport.Transport, test: str, start: int, limit: int) -> Iterator[pa.RecordBatch]:
-    """Rows that pass a test and whose correction is not under way, from a moment on, in the order of time."""
+    """Rows that pass a test and whose correction is not under way, from a moment on, in the order of time.
+
+    What others have recorded has the names that they gave it.
+    """
     after = ""
     while True:
         within = f"time >= {_moment(start)}"
         sql = (
             f"SELECT {', '.join(_SCHEMA.names)}, {_KEY} AS row_key FROM flows "
-            f"WHERE {within}{after} AND NOT ({_TAKEN}) AND {test} AND ({_CONNECTION}) GLOBAL NOT IN "
+            f"WHERE {within}{after} AND origin = '' AND NOT ({_TAKEN}) AND {test} AND ({_CONNECTION}) GLOBAL NOT IN "
             f"(SELECT {_CONNECTION} FROM flows WHERE {within} AND {_TAKEN}) "
             f"ORDER BY time, row_key LIMIT {int(limit)} WITH TIES"
         )

@@ -352,7 +352,7 @@ def test_what_cannot_be_compared_is_not_missing(node: Node, logs: str, changes: 
     ("changes", "said"),
     [
         pytest.param({"sources": (*collector.SOURCES, "ebpf")},
-                     "no source 'ebpf': there are conntrack, nflog, counters, probe", id="source"),
+                     "no source 'ebpf': there are conntrack, nflog, felix, counters, probe", id="source"),
         pytest.param({"nflog_pattern": "("}, "NFLOG pattern", id="pattern"),
         pytest.param({"nflog_grammars": ("cilium",)}, "no NFLOG grammar 'cilium'", id="grammar"),
         pytest.param({"conntrack_mark": "red"}, "conntrack mark 'red'", id="mark"),

@@ -327,6 +327,15 @@ def test_rows_that_are_soon_dropped_are_left_alone(clickhouse: Server, flows: Bu
         server.command(f"DROP DATABASE {name}", {})
 
 
+def test_what_others_have_recorded_keeps_its_names(
+    ledger: transport.Transport, flows: Build, hour: int
+) -> None:
+    given = [{"time": hour, "src_port": 1}, {"time": hour, "src_port": 2, "origin": "hubble"}]
+    ledger.insert("flows", flows(*given))
+    (found,) = corrections.candidates(ledger, [address.pack("10.0.0.1")], 0)
+    assert _ports(found) == [1]
+
+
 def test_longest_addresses_fit_into_one_question(ledger: transport.Transport) -> None:
     many = [(2**128 - 1 - n).to_bytes(16, "big") for n in range(corrections.MOST_ADDRESSES)]
     assert list(corrections.candidates(ledger, many, 0)) == []
