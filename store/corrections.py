@@ -121,7 +121,8 @@ def _pages(ledger: transport.Transport, test: str, start: int, limit: int) -> It
         within = f"time >= {_moment(start)}"
         sql = (
             f"SELECT {', '.join(_SCHEMA.names)}, {_KEY} AS row_key FROM flows "
-            f"WHERE {within}{after} AND origin = '' AND NOT ({_TAKEN}) AND {test} AND ({_CONNECTION}) GLOBAL NOT IN "
+            f"WHERE {within}{after} AND origin = '' AND NOT ({_TAKEN}) AND {test} "
+            f"AND ({_CONNECTION}) GLOBAL NOT IN "
             f"(SELECT {_CONNECTION} FROM flows WHERE {within} AND {_TAKEN}) "
             f"ORDER BY time, row_key LIMIT {int(limit)} WITH TIES"
         )
