@@ -178,12 +178,14 @@ def kind_of_address(packed_address: bytes) -> enums.EndpointKind:
     return enums.EndpointKind.PRIVATE if private else enums.EndpointKind.PUBLIC
 
 
-def labels(pairs: list[Any]) -> dict[str, str]:
-    """Labels from texts such as ``app=web``.
+def labels(pairs: Any) -> dict[str, str]:
+    """Labels from a list of texts such as ``app=web``.
 
     Raises:
-        ValueError: If one is no text.
+        ValueError: If it is none, or one is no text.
     """
+    if not isinstance(pairs, list):
+        raise ValueError("labels are no list")
     if not all(isinstance(pair, str) for pair in pairs):
         raise ValueError("a label is no text")
     return {key: value for key, _, value in (pair.partition("=") for pair in pairs) if key}

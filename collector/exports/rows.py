@@ -77,13 +77,20 @@ class Rows:
             src: Who began it.
             dst: Who was to answer.
             values: Columns of the flow record; what is not named is 0, ``::`` or empty.
+
+        Raises:
+            ValueError: If a text of it is none; then nothing is taken.
         """
         row = self._end("src", src) | self._end("dst", dst) | values
         row["origin"] = self.origin.value
         row["node"] = row.get("node") or self.node
-        for name in _TEXTS:
+        texts = {name: str(row.get(name, "")) for name in _TEXTS}
+        for name, value in texts.items():
+            if value not in self._codes[name]:
+                _require_text(name, value)
+        for name, value in texts.items():
             codes = self._codes[name]
-            self._values[name].append(codes.setdefault(str(row.get(name, "")), len(codes)))
+            self._values[name].append(codes.setdefault(value, len(codes)))
         for name, default in _DEFAULT.items():
             self._values[name].append(row.get(name, default))
 
@@ -97,6 +104,8 @@ class Rows:
         """The number of a label set; an export has few different ones."""
         key = tuple(labels.items())
         if key not in self._numbers:
+            for one in key:
+                _require_text("a label", "=".join(one))
             self._numbers[key] = self._labels_id(dict(labels))
             if number := self._numbers[key]:
                 self.label_sets[number] = dict(labels)
@@ -116,3 +125,11 @@ class Rows:
             return columns.array(packed, kind)
         sign = "u" if pa.types.is_unsigned_integer(kind) else "i"
         return columns.array(np.array(values, f"{sign}{kind.bit_width // 8}"), kind)
+
+
+def _require_text(name: str, value: str) -> None:
+    """JSON can have half a character (a surrogate without the other one), which no column can."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} has half a character: {value[:60]!r}") from None

@@ -85,3 +85,6 @@ def test_labels_from_pairs():
     assert fields.labels(["app=web", "tier=", "x=a=b"]) == {"app": "web", "tier": "", "x": "a=b"}
     with pytest.raises(ValueError, match="no text"):
         fields.labels([1])
+    for value in (5, "app=web", {"app": "web"}, None):
+        with pytest.raises(ValueError, match="no list"):
+            fields.labels(value)

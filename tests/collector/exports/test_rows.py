@@ -1,5 +1,9 @@
 """Columns, filled value by value."""
 
+import dataclasses
+
+import pytest
+
 from collector.exports import rows
 from model import address, columns, enums
 
@@ -25,4 +29,18 @@ def test_batch_has_the_schema_of_the_ledger():
     assert batch.column("verdict").to_pylist() == ["allowed", ""]
     assert batch.column("src_labels_id").to_pylist() == [7, 0]
     assert batch.column("dst_port").to_pylist() == [443, 5]
+    assert made.label_sets == {7: {"app": "web"}}
+
+
+@pytest.mark.parametrize("wrong", [{"workload": "w\ud800"}, {"labels": {"app": "\ud800"}}], ids=str)
+def test_half_a_character_is_refused_and_costs_nothing_else(wrong):
+    """JSON can have one, text cannot."""
+    made = _rows()
+    made.add(POD, NET, time=3, started=2, protocol=6)
+    with pytest.raises(ValueError, match="has half a character"):
+        made.add(dataclasses.replace(POD, **wrong), NET, time=4, started=2, protocol=6)
+    made.add(POD, NET, time=5, started=2, protocol=6)
+    batch = made.batch()
+    batch.validate(full=True)
+    assert batch.column("time").cast("int64").to_pylist() == [3, 5]
     assert made.label_sets == {7: {"app": "web"}}
