@@ -56,9 +56,14 @@ class File:
     lost: collections.Counter[tuple[str, int]] = dataclasses.field(default_factory=collections.Counter)
 
     @property
+    def mark(self) -> str:
+        """What a file with other lines does not have."""
+        return self.digest[:_DIGITS]
+
+    @property
     def note(self) -> str:
-        """What the statements of its import say, and of no other file's."""
-        return f"{self.name} {self.digest[:_DIGITS]}"
+        """What the statements of its import say: its name, and its mark."""
+        return f"{self.name} {self.mark}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,7 @@ def write(
     """
     there, batches, done = _there(ledger), exported.batches(kept), 0
     for file in read.files:
-        is_new, stated = file.note not in there, _Statements()
+        is_new, stated = file.mark not in there, _Statements()
         if is_new:
             _write_labels(ledger, file)
         for (count, digest), batch in zip(file.pieces, batches, strict=False):
@@ -127,13 +127,14 @@ def write(
             advance(done)
         if is_new and stated:
             _write_completeness(ledger, file, read.mirrors[file.origin], stated)
-    return [file for file in read.files if file.note in there]
+    return [file for file in read.files if file.mark in there]
 
 
 def _there(ledger: transport.Transport) -> set[str]:
-    """The notes of imports that have been completed."""
+    """The marks of files whose import has been completed, under whatever name."""
     sql = "SELECT DISTINCT toString(note) AS note FROM completeness_hour WHERE source = {source:String}"
-    return {str(note) for note in ledger.query(sql, {"source": SOURCE}).column("note").to_pylist()}
+    notes = ledger.query(sql, {"source": SOURCE}).column("note").to_pylist()
+    return {str(note).rpartition(" ")[2] for note in notes}
 
 
 def _write_labels(ledger: transport.Transport, file: exported.File) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pathlib
 import tempfile
 
@@ -39,6 +40,15 @@ def test_twice_is_once(ledger):
     ledger.command("TRUNCATE TABLE completeness_hour", {})  # as if the import had not got to its end
     assert _write(ledger, *files) == []
     assert [_count(ledger, table) for table in ("flows", "completeness")] == before
+
+
+def test_file_is_known_again_by_what_is_in_it(ledger, tmp_path):
+    """Compressed, and under another name."""
+    file = CAPTURES / "hubble-observe.jsonl"
+    _write(ledger, file)
+    renamed = tmp_path / "same lines.gz"
+    renamed.write_bytes(gzip.compress(file.read_bytes()))
+    assert [one.name for one in _write(ledger, renamed)] == [renamed.name]
 
 
 @pytest.mark.parametrize("origin", ROWS, ids=str)
