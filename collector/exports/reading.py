@@ -28,6 +28,7 @@ _LONGEST = 256 << 20
 """Bytes of one line or object that are read at most."""
 _BLOCK = 1 << 16
 _GZIP = b"\x1f\x8b"
+_MARK = codecs.BOM_UTF8
 _BETWEEN = " \t\r\n,]\ufeff"
 
 
@@ -155,7 +156,7 @@ class _Joined:
 
 def _is_lines(stream: _Stream) -> bool:
     """Whether each line is an object by itself, rather than one array, or objects over many lines."""
-    beginning = stream.peek(_BLOCK).lstrip()
+    beginning = stream.peek(_BLOCK).removeprefix(_MARK).lstrip()
     line = beginning.partition(b"\n")[0].strip()
     if beginning.startswith(b"["):
         return False
@@ -166,7 +167,7 @@ def _lines(stream: _Stream) -> _Found:
     number = 0
     for line in _split(stream):
         number += 1
-        text = line.strip().removeprefix(b"\xef\xbb\xbf").removeprefix(b"data:")
+        text = line.strip().removeprefix(_MARK).removeprefix(b"data:")
         if not text or text.startswith(b"event:"):  # between the events of an HTTP stream
             continue
         try:

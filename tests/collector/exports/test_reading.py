@@ -21,6 +21,7 @@ FORMS = {
     "with a byte order mark": "\ufeff" + "\n".join(map(json.dumps, OBJECTS)),
     "array": json.dumps(OBJECTS),
     "array over many lines": json.dumps(OBJECTS, indent=2),
+    "array with a byte order mark": "\ufeff" + json.dumps(OBJECTS, indent=2),
     "objects over many lines": "\n".join(json.dumps(one, indent=2) for one in OBJECTS),
     "unescaped": json.dumps(OBJECTS, ensure_ascii=False),
     "events of an HTTP stream": "".join(f"event: flow\ndata: {json.dumps(one)}\n\n" for one in OBJECTS),
