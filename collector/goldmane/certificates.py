@@ -119,6 +119,11 @@ def fault(found: Credentials, now: datetime.datetime) -> str:
     return ""
 
 
+def bare(pem: bytes) -> bytes:
+    """The certificates alone, without the names that bundles have between them, in any letters."""
+    return b"\n".join(_PEM.findall(pem))
+
+
 def certificates(pem: bytes) -> Iterator[Certificate]:
     """Each certificate in PEM.
 

@@ -26,13 +26,15 @@ def split(address: str) -> tuple[str, int]:
     """Host and port of ``host:port``, ``[::1]:port`` or a host alone, whose port is Goldmane's 7443.
 
     Raises:
-        ValueError: If the port is none.
+        ValueError: If there is no host, or the port is none.
     """
     host, colon, port = address.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = address, "7443"
     if not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ValueError(f"{port!r} is no port")
+    if not host.strip("[]"):
+        raise ValueError("it names no host")
     return host.strip("[]"), int(port)
 
 
@@ -102,7 +104,8 @@ def _verification(error: ssl.SSLCertVerificationError, server_name: str) -> str:
 
 @contextlib.contextmanager
 def _context(shown: certificates.Credentials) -> Iterator[ssl.SSLContext]:
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=shown.authorities.decode())
+    authorities = certificates.bare(shown.authorities).decode("ascii", "ignore")
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=authorities)
     context.set_alpn_protocols(["h2"])
     if shown.certificate:
         with _in_memory(shown.certificate) as certificate, _in_memory(shown.key) as key:

@@ -35,10 +35,24 @@ def test_port_that_is_none_is_an_error(text: str) -> None:
         handshake.split(text)
 
 
+def test_address_without_a_host_is_an_error() -> None:
+    with pytest.raises(ValueError, match="names no host"):
+        handshake.split(":7443")
+
+
 def test_connection_that_comes_about_has_no_fault(
     goldmane: goldmanelike.Goldmane, authority: goldmanelike.Authority
 ) -> None:
     assert handshake.why_not(goldmane.address, goldmanelike.SERVER_NAME, authority.client()) == ""
+
+
+def test_names_between_authorities_may_have_any_letters(
+    goldmane: goldmanelike.Goldmane, authority: goldmanelike.Authority
+) -> None:
+    """As in the bundles of distributions, which Calico's operator hands on."""
+    shown = authority.client()
+    shown = dataclasses.replace(shown, authorities="# Főtanúsítvány\n".encode() + shown.authorities)
+    assert handshake.why_not(goldmane.address, goldmanelike.SERVER_NAME, shown) == ""
 
 
 def test_server_without_tls_is_said(authority: goldmanelike.Authority) -> None:
