@@ -34,7 +34,7 @@ def run(url: str, text: str, *, since: str, limit: int, follow: bool, form: str)
     if len(found) or follow or form != "table":
         output.write(found, form, sys.stdout, names)
     else:
-        output.console(stderr=True).print(f"no such flow in the last {since}; --since goes further back")
+        output.console(stderr=True).print(f"no such flow {moments.told(since)}; --since goes further back")
     if form == "table":
         _state(found)
     if len(found) == limit and not follow:

@@ -61,9 +61,18 @@ def since(text: str, until: str = "") -> queries.Span:
 
 def _ago(text: str, now: int) -> int:
     """``2h`` before now, or ``2026-01-31T12:00:00Z``."""
-    if re.match(r"\s*\d{4}-\d", text):
+    if _is_time(text):
         return max(at(text), 0)
     return now - int(min(seconds(text) * 1e9, now))
+
+
+def _is_time(text: str) -> bool:
+    return re.match(r"\s*\d{4}-\d", text) is not None
+
+
+def told(text: str) -> str:
+    """What `since` takes, as words in a sentence."""
+    return f"since {text}" if _is_time(text) else f"in the last {text}"
 
 
 def recorded(asked: queries.Span, found: queries.Span) -> str:

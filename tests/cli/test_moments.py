@@ -31,6 +31,14 @@ def test_text_is_so_many_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [("2h", "in the last 2h"), ("2026-08-01T10:00:00Z", "since 2026-08-01T10:00:00Z")],
+)
+def test_span_is_told_in_words(text: str, words: str) -> None:
+    assert moments.told(text) == words
+
+
+@pytest.mark.parametrize(
     "text",
     [
         pytest.param("", id="empty"),
