@@ -15,7 +15,8 @@ Object = Mapping[str, Any]
 
 _UNITS = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3))
 """Below which number a time is in seconds, milliseconds and microseconds, and their nanoseconds."""
-_LATEST = 2**63 - 1
+_LATEST = (2**32 - 1) * 10**9
+"""In 2106; what says it is later means something else, and the ledger's totals could not have it."""
 _PROTOCOLS = {p.name.lower(): p.value for p in enums.Protocol}
 _PROTOCOLS |= {"icmpv4": 1, "icmp6": 58, "ipip": 4, "esp": 50}
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
