@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cli import goldmane
+from cli import goldmane, intake
 from collector.goldmane import keys, windows
 from model import columns, errors
 from runtime import metrics
@@ -37,6 +37,7 @@ _LAST = (
 )
 _OTHERS = (
     f"SELECT count() AS others FROM completeness WHERE node NOT IN ('', '{goldmane.NODE}') "
+    f"AND source != '{intake.SOURCE}' "
     "AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})"
 )
 

@@ -78,8 +78,8 @@ def completeness(ledger: transport.Transport) -> list[tuple[Any, ...]]:
     return rows(ledger, f"{said} WHERE node = 'goldmane' ORDER BY time, note")
 
 
-def state(ledger: transport.Transport, node: str, at: int) -> None:
-    row = {"time": at, "node": node, "source": "conntrack", "observed": 1, "lost": 0, "discarded": 0,
+def state(ledger: transport.Transport, node: str, at: int, source: str = "conntrack") -> None:
+    row = {"time": at, "node": node, "source": source, "observed": 1, "lost": 0, "discarded": 0,
            "incomplete": 0, "note": ""}  # fmt: skip
     ledger.insert(
         "completeness", columns.batch(ddl.COMPLETENESS, {name: [value] for name, value in row.items()})
@@ -154,6 +154,15 @@ def test_where_nodes_record_goldmane_s_flows_are_left_out(
     left_out = (0, 0, 0, "nodes record here themselves: Goldmane's flows are left out")
     assert completeness(ledger) == [(7, 0, 0, ""), left_out, left_out, (7, 0, 0, "")]
     assert [one.message for one in caplog.records] == [left_out[3]]
+
+
+def test_node_of_an_import_does_not_record_here(
+    ledger: transport.Transport, recorded: goldmaneledger.Ledger
+) -> None:
+    """Nobody goes on importing: what Goldmane has of the rest of the hour would be lost."""
+    state(ledger, "node-1", START + 20 * SECOND, source="import")
+    recorded.record(window(2), KEYS)
+    assert rows(ledger, "SELECT count() FROM flows") == [(7,)]
 
 
 @pytest.mark.parametrize(("before", "flows_recorded"), [(200, 0), (400, 7)])
